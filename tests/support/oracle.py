@@ -35,6 +35,9 @@ Image = list[list[list[int]]]
 
 def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) -> int:
     """Requantize one accumulator with rationals."""
+    if spec.thresholds is not None:
+        row = spec.thresholds[channel % len(spec.thresholds)].tolist()
+        return output.low + sum(acc >= threshold for threshold in row)
     factors = spec.negative if acc < 0 and spec.negative is not None else spec.multiplier
     multiplier = int(factors[channel % len(factors)])
     shift = int(spec.shift[channel % len(spec.shift)])

@@ -31,6 +31,7 @@ from systolith.plan import (
     PoolPlan,
     TablePlan,
     scale_bits,
+    threshold_bits,
     workload_of,
 )
 
@@ -154,10 +155,12 @@ def _fixed(value: Any) -> Any:
     """Return the part of a field that a load cannot change."""
     match value:
         case Requantize():
-            power_of_two = "multiplier" if scale_bits(value) else "power of two"
-            sloped = value.negative is not None
-            factor = "multipliers by sign" if sloped else power_of_two
-            return factor, value.rounding.name, value.overflow.name, value.clamp
+            kind = "multiplier" if scale_bits(value) else "power of two"
+            if value.negative is not None:
+                kind = "multipliers by sign"
+            if bits := threshold_bits(value):
+                kind = f"thresholds of {bits} bits"
+            return kind, value.rounding.name, value.overflow.name, value.clamp
         case Pattern():
             taps = value.taps
             return value.select, taps.stride if isinstance(taps, Strided) else taps

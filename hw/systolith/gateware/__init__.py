@@ -20,6 +20,7 @@ from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer
 from systolith.gateware.engines.requantizer_parameters import RequantizerShape
 from systolith.gateware.engines.select import SelectEngine
 from systolith.gateware.engines.table import TableEngine
+from systolith.gateware.engines.thresholds import ThresholdLanes, threshold_tables
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
 from systolith.gateware.pipeline import Pipeline
@@ -68,9 +69,11 @@ __all__ = [
     "TableContents",
     "TableEngine",
     "Technology",
+    "ThresholdLanes",
     "WindowWalker",
     "WindowWriter",
     "tap_table",
     "technology_for",
+    "threshold_tables",
     "weight_tables",
 ]

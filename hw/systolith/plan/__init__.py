@@ -16,6 +16,7 @@ from systolith.plan.engines.latency import (
     MULTIPLIER_LATENCY,
     POOL_LATENCY,
     PREFETCHED,
+    THRESHOLD_LATENCY,
     WEIGH_LATENCY,
     requantize_latency,
 )
@@ -29,10 +30,12 @@ from systolith.plan.engines.requantizer_widths import (
     offset_bits,
     scale_bits,
     signed_factor,
+    threshold_bits,
     trailing_zeros,
     zeros_at_end,
 )
 from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.engines.threshold_search import ThresholdSearch, memory_of
 from systolith.plan.engines.window import Window
 from systolith.plan.engines.workload import (
     Workload,
@@ -69,6 +72,7 @@ __all__ = [
     "PREFETCHED",
     "SPARE_BIAS_BITS",
     "SPEED_FACTORS",
+    "THRESHOLD_LATENCY",
     "WEIGH_LATENCY",
     "AddPlan",
     "ArrayShape",
@@ -97,6 +101,7 @@ __all__ = [
     "StagePlan",
     "TablePlan",
     "Tap",
+    "ThresholdSearch",
     "Timeline",
     "Window",
     "WindowedEngine",
@@ -110,6 +115,7 @@ __all__ = [
     "estimate_fmax_mhz",
     "fold_bias",
     "least_cycles",
+    "memory_of",
     "offset_bits",
     "other_options",
     "output_ports",
@@ -123,6 +129,7 @@ __all__ = [
     "signed_factor",
     "sketch_design",
     "source_of",
+    "threshold_bits",
     "trailing_zeros",
     "workload_of",
     "zeros_at_end",

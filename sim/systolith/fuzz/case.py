@@ -74,7 +74,7 @@ CONTENTS = (
         "distributed memories",
         "power-of-two scale",
     ),
-    *("offsets", "power-of-two scale with offsets"),
+    *("offsets", "power-of-two scale with offsets", "thresholds", "one threshold"),
     *("ties up", "ties to even", "no rounding", "rounded twice"),
     *("wide multipliers", "rounded inputs"),
     *("several outputs", "reloadable"),
@@ -183,7 +183,10 @@ class Case:
         for layer in self.network.layers:
             yield from _layer_features(layer)
             if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
-                yield _ROUNDINGS[layer.requantize.rounding]
+                levels = layer.requantize.levels
+                yield "thresholds" if levels else _ROUNDINGS[layer.requantize.rounding]
+                if levels == 1:
+                    yield "one threshold"
                 if scale_bits(layer.requantize) > FITTED_MULTIPLIER_BITS:
                     yield "wide multipliers"
                 if isinstance(layer, Add) and layer.shifts is not None:
@@ -198,7 +201,7 @@ class Case:
                 yield from _pattern_features(layer.pattern)
                 if layer.weight_bits == 1:
                     yield "1-bit weights"
-                if layer.requantize.power_of_two:
+                if layer.requantize.power_of_two and not layer.requantize.levels:
                     yield "power-of-two scale"
         yield from ("packed" for array in self.arrays.values() if array.packed > 1)
         yield from ("look-up multipliers" for _ in self.lookup)

@@ -59,6 +59,8 @@ MOST_CHANNELS, MOST_SPREAD = 32, 16
 ONE_SHIFT = [rounding for rounding in Rounding if rounding is not Rounding.TFLITE]
 """Roundings of any shift; those of more than 31 bits are drawn with their multipliers."""
 BIAS_BITS, MOST_SHIFT, MOST_MULTIPLIER = 40, 47, (1 << 16) - 1
+MOST_LEVELS, FEW_LEVELS = 255, 4
+"""Most thresholds of a channel, and most where there are few."""
 TIED_SHIFT, TIED_MULTIPLIER = 6, 9
 """Largest shift and multiplier of scales so coarse that many values are ties."""
 
@@ -326,6 +328,8 @@ def draw_act_type(choices: Choices) -> ActType:
 
 def _draw_requantize(choices: Choices, channels: int, output: ActType, bits: int) -> Requantize:
     """Draw a scale for sums of about `bits` bits, or any scale, or one that makes many ties."""
+    if choices.chance(10):
+        return _draw_thresholds(choices, channels, output, bits)
     rng = choices.generator()
     shift = choices.integer(bits + 2, bits + 14)
     spread = 3 if choices.chance(50) else 0
@@ -364,6 +368,16 @@ def _draw_slopes(choices: Choices, channels: int, most: int) -> IntArray | None:
         return None
     low = -most if choices.chance(50) else 0
     return choices.generator().integers(low, most + 1, channels if choices.chance(60) else 1)
+
+
+def _draw_thresholds(choices: Choices, channels: int, output: ActType, bits: int) -> Requantize:
+    """Draw thresholds of sums of about `bits` bits: few or many, close together or far apart."""
+    rng = choices.generator()
+    most = min(output.high - output.low, MOST_LEVELS)
+    levels = choices.integer(1, min(most, FEW_LEVELS) if choices.chance(60) else most)
+    reach = 1 << choices.integer(2, bits + 2)
+    rows = channels if choices.chance(70) else 1
+    return Requantize.by_thresholds(np.sort(rng.integers(-reach, reach, (rows, levels)), axis=1))
 
 
 def _draw_clamp(choices: Choices, output: ActType) -> tuple[int, int]:

@@ -46,6 +46,8 @@ def _draw_layer(choices: Choices, network: IntegerNetwork, layer: Requantized) -
     if isinstance(layer, Add) and max(tensor.type.bits for tensor in inputs) <= WIDEST_INPUT:
         layer = _draw_shifts(choices, layer)
     bits = signed_bits(*layer.accumulator_range(inputs))
+    if layer.requantize.levels:
+        return layer
     if bits > MOST_SUM_BITS or not choices.chance(75):
         return layer
     # Mostly scales that fill the output, and some whose second shift is 0, or that shift less.

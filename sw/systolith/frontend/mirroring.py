@@ -141,6 +141,7 @@ def _requantizer(spec: Requantize, output: ActType) -> IntegerRequantizer:
         spec.overflow,
         None if spec.offset is None else _tensor(spec.offset),
         None if spec.negative is None else _tensor(spec.negative),
+        None if spec.thresholds is None else _tensor(spec.thresholds),
     )
 
 

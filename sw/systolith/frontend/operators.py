@@ -60,12 +60,15 @@ class IntegerRequantizer(nn.Module):
         Added to the product.
     negative : Tensor of int64, shape (channels,) or (1,), optional
         Multipliers of negative accumulators.
+    thresholds : Tensor of int64, shape (channels, levels) or (1, levels), optional
+        Counted in place of scaling.
     """
 
     multiplier: Tensor
     shift: Tensor
     offset: Tensor | None
     negative: Tensor | None
+    thresholds: Tensor | None
 
     def __init__(
         self,
@@ -77,12 +80,14 @@ class IntegerRequantizer(nn.Module):
         overflow: Overflow = Overflow.SATURATE,
         offset: Tensor | None = None,
         negative: Tensor | None = None,
+        thresholds: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("negative", None if negative is None else negative.to(torch.int64))
         self.register_buffer("multiplier", multiplier.to(torch.int64))
         self.register_buffer("shift", shift.to(torch.int64))
         self.register_buffer("offset", None if offset is None else offset.to(torch.int64))
+        self.register_buffer("thresholds", thresholds)
         self.output = output
         self.clamp = clamp
         self.rounding = rounding
@@ -91,6 +96,11 @@ class IntegerRequantizer(nn.Module):
     def forward(self, acc: Tensor) -> Tensor:
         """Compute outputs of accumulators of shape (N, channels, ...)."""
         channels = (-1, *[1] * (acc.ndim - 2))
+        if self.thresholds is not None:
+            total = torch.full_like(acc, self.output.low)
+            for level in self.thresholds.unbind(1):
+                total += acc >= level.reshape(channels)
+            return total
         # At most 63 bits, and 64 with an offset.
         product = acc * self.multiplier.reshape(channels)
         if self.negative is not None:

@@ -37,7 +37,7 @@ _TYPES = MappingProxyType({kind.__name__: kind for kind in (*_LAYERS, *_PARTS)})
 _ENUMS = MappingProxyType({kind.__name__: kind for kind in (Rounding, Overflow, Granularity)})
 _LATER = MappingProxyType(
     {
-        "Requantize": ("offset", "negative"),
+        "Requantize": ("offset", "negative", "thresholds"),
         "Conv2d": ("dilation",),
         "MaxPool2d": ("dilation",),
         "AvgPool2d": ("counted",),

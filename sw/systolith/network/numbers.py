@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from systolith.network._fields import Fields
 
@@ -38,6 +38,8 @@ FITTED_SHIFT = 47
 """Greatest shift of multipliers that are fitted to a ratio of scales."""
 TFLITE_SHIFT = 31
 """Bits that the first of TFLite's two shifts drops."""
+MAX_THRESHOLD_BITS = 48
+"""Bit width of signed thresholds: those of accumulators, and one that none of them reaches."""
 MAX_OFFSET_BITS = 62
 """Bit width of signed requantizer offsets; 64 bits hold the sum with the largest product."""
 
@@ -151,6 +153,9 @@ class Requantize:
     With `negative`, accumulators below 0 are multiplied with those numbers instead: a LeakyReLU, or
     a PReLU with a slope for each channel, without a second rounding.
 
+    With `thresholds`, ``y = low + number of thresholds t of the channel with acc >= t`` in place of
+    all this, where `low` is the least integer of the output's type.
+
     A layer's bias is a whole number of accumulator steps. A constant between two steps, such as the
     shift of a batch norm, is an offset, in units of ``2**-shift`` of an output unit.
 
@@ -169,6 +174,10 @@ class Requantize:
     negative : array of int, shape (channels,) or (1,), optional
         Multipliers of negative accumulators: slope times multiplier, at most 31 bits and a sign.
         None for those of all accumulators. An offset is not supported beside them.
+    thresholds : array of int, shape (channels, levels) or (1, levels), optional
+        Ascending, 48 bits signed; an integer of the output is skipped where two are equal. All
+        other parameters are then those of a multiplier of 1 and a shift of 0. None for an affine
+        requantization.
 
     Raises
     ------
@@ -189,6 +198,7 @@ class Requantize:
     overflow: Overflow = Overflow.SATURATE
     clamp: tuple[int, int] | None = None
     negative: IntArray | None = None
+    thresholds: IntArray | None = None
 
     def __post_init__(self) -> None:
         fields = Fields(self)
@@ -209,7 +219,50 @@ class Requantize:
             fields.problems.append(f"requantize clamp must be (low, high), got {self.clamp}")
         if self.negative is not None and self.offset is not None:
             fields.problems.append("requantize takes no offset beside negative, got both")
+        if self.thresholds is not None and fields.int_array("thresholds", "requantize thresholds"):
+            problems = self._threshold_problems(self.thresholds)
+            fields.problems += [] if fields.problems else problems
         fields.finish()
+
+    @classmethod
+    def by_thresholds(cls, thresholds: ArrayLike) -> "Requantize":
+        """Make a requantization that counts thresholds, shape (channels, levels) or (1, levels).
+
+        >>> Requantize.by_thresholds([[-3, 0, 40]]).levels
+        3
+        """
+        array = np.asarray(thresholds)
+        return cls(multiplier=np.ones(1, int), shift=np.zeros(1, int), thresholds=array)
+
+    @property
+    def levels(self) -> int:
+        """Number of thresholds of a channel; 0 without thresholds."""
+        return 0 if self.thresholds is None else self.thresholds.shape[1]
+
+    def _threshold_problems(self, thresholds: IntArray) -> Iterator[str]:
+        if thresholds.ndim != 2 or thresholds.size == 0:
+            yield (
+                "requantize thresholds must have shape (channels, levels) or (1, levels), "
+                f"got {thresholds.shape}"
+            )
+            return
+        limit = 1 << (MAX_THRESHOLD_BITS - 1)
+        least, most = int(thresholds.min()), int(thresholds.max())
+        if least < -limit or most >= limit:
+            yield (
+                f"requantize thresholds must fit {MAX_THRESHOLD_BITS} bits signed, "
+                f"got {least}..{most}"
+            )
+        elif (np.diff(thresholds, axis=1) < 0).any():
+            yield "requantize thresholds must ascend in each channel"
+        arrays = self.offset is None and self.negative is None and not np.any(self.shift)
+        others = (self.rounding, self.overflow, self.clamp)
+        plain = self.power_of_two and arrays
+        if not plain or others != (Rounding.HALF_UP, Overflow.SATURATE, None):
+            yield (
+                "requantize thresholds go with multiplier 1, shift 0, no offset, ties up, "
+                "saturation and no clamp"
+            )
 
     @property
     def power_of_two(self) -> bool:
@@ -234,6 +287,16 @@ class Requantize:
             output.low <= self.clamp[0] and self.clamp[1] <= output.high
         ):
             yield f"requantize clamp must lie within {output.low}..{output.high}, got {self.clamp}"
+        if self.thresholds is None:
+            return
+        if len(self.thresholds) not in (1, channels):
+            wanted = f"1 or {channels} rows" if channels > 1 else "1 row"
+            yield f"requantize thresholds need {wanted}, got {len(self.thresholds)}"
+        if self.levels > (most := output.high - output.low):
+            yield (
+                f"requantize thresholds of {output} are at most {most} for a channel, "
+                f"got {self.levels}"
+            )
 
 
 def _range_problems(field: str, values: IntArray, low: int, high: int) -> Iterator[str]:

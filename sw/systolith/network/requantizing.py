@@ -13,7 +13,7 @@ from systolith.network.numbers import (
     Rounding,
 )
 
-__all__ = ["requantize", "shift_right"]
+__all__ = ["count_thresholds", "requantize", "shift_right"]
 
 
 def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
@@ -50,6 +50,8 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
         )
     NetworkError.raise_if_any(spec.problems(acc.shape[1], output))
     channels = (1, -1) + (1,) * (acc.ndim - 2)
+    if spec.thresholds is not None:
+        return count_thresholds(acc, spec.thresholds) + output.low
     shift = spec.shift.reshape(channels)
     factor = spec.multiplier.reshape(channels)
     if spec.negative is not None:
@@ -65,6 +67,19 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     if spec.clamp is not None:
         y = np.clip(y, *spec.clamp)
     return np.asarray(y)
+
+
+def count_thresholds(acc: IntArray, thresholds: IntArray) -> IntArray:
+    """Count the thresholds of its channel that each accumulator reaches.
+
+    >>> count_thresholds(np.array([[-1], [0], [7]]), np.array([[0, 7]])).ravel()
+    array([0, 1, 2])
+    """
+    counts = np.empty(acc.shape, dtype=np.int64)
+    rows = np.broadcast_to(thresholds, (acc.shape[1], thresholds.shape[1]))
+    for channel, row in enumerate(rows):
+        counts[:, channel] = np.searchsorted(row, acc[:, channel], side="right")
+    return counts
 
 
 def shift_right(product: IntArray, shift: IntArray, rounding: Rounding) -> IntArray:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.engines.contents import AddContents, multiplier_pair
-from systolith.gateware.engines.requantizer import RequantizeLanes
+from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.engines.twice_rounded import round_once, round_shifted
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
 from systolith.gateware.primitives import multiply
@@ -59,7 +59,7 @@ class AddEngine(wiring.Component):
         """Products, sum, requantizers, output buffer."""
         m = Module()
         plan, contents = self.plan, self.contents
-        m.submodules.requantize = requantize = RequantizeLanes(
+        m.submodules.requantize = requantize = make_lanes(
             contents.requantizer, contents.parameters, loadable=self.loadable
         )
         multipliers: Sequence[Value | int] = self.layer.multipliers

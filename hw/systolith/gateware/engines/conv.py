@@ -10,7 +10,7 @@ from systolith.gateware.array.gather import GatherArray
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import ConvContents
-from systolith.gateware.engines.requantizer import RequantizeLanes
+from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader
@@ -62,7 +62,7 @@ class ConvEngine(wiring.Component):
         m.submodules.writer = writer = WindowWriter(plan, plan.input.type)
         m.submodules.sequencer = sequencer = Sequencer(plan)
         m.submodules.collector = collector = Collector(plan)
-        m.submodules.requantize = requantize = RequantizeLanes(
+        m.submodules.requantize = requantize = make_lanes(
             self.contents.requantizer, self.contents.parameters, loadable=self.loadable
         )
         word = act_word(plan.output.type, plan.lanes_out)

@@ -8,7 +8,7 @@ from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.area_factors import AreaFactors
 from systolith.gateware.engines.contents import PoolContents
-from systolith.gateware.engines.requantizer import RequantizeLanes
+from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader, tap_table
@@ -119,7 +119,7 @@ class PoolEngine(wiring.Component):
         """Sum up differences from the zero point; the requantizer divides."""
         plan = self.plan
         zero_point = plan.input.type.zero_point
-        m.submodules.requantize = requantize = RequantizeLanes(
+        m.submodules.requantize = requantize = make_lanes(
             contents.requantizer, contents.parameters, loadable=self.loadable
         )
         sums = Signal(data.ArrayLayout(signed(plan.window_bits), plan.lanes))

@@ -8,6 +8,7 @@ from systolith.gateware.activations import act_shape, act_word
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.engines.requantizer_parameters import RequantizerShape
+from systolith.gateware.engines.thresholds import ThresholdLanes
 from systolith.gateware.engines.twice_rounded import round_once
 from systolith.gateware.parameters import (
     ParameterMemory,
@@ -19,7 +20,7 @@ from systolith.gateware.primitives import multiply
 from systolith.network import Overflow, Rounding
 from systolith.plan import MULTIPLIER_LATENCY
 
-__all__ = ["RequantizeLanes", "Requantizer"]
+__all__ = ["RequantizeLanes", "Requantizer", "make_lanes"]
 
 
 class Requantizer(wiring.Component):
@@ -184,6 +185,16 @@ class RequantizeLanes(wiring.Component):
         if self.loadable:
             connect_load_chain(m, self, memories)
         return m
+
+
+def make_lanes(
+    shape: RequantizerShape, tables: tuple[ParameterTable, ...], *, loadable: bool = False
+) -> RequantizeLanes | ThresholdLanes:
+    """Make the requantizers of an engine: they scale, or count thresholds."""
+    if shape.threshold_bits:
+        bits = shape.threshold_bits
+        return ThresholdLanes(shape.acc_bits, bits, shape.output, tables, loadable=loadable)
+    return RequantizeLanes(shape, tables, loadable=loadable)
 
 
 def _low_bits(value: Value, count: Value) -> Value:

@@ -6,6 +6,7 @@ import numpy as np
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 
+from systolith.gateware.engines.thresholds import threshold_tables
 from systolith.gateware.parameters import ParameterTable
 from systolith.network import (
     MAX_SHIFT,
@@ -23,6 +24,7 @@ from systolith.plan import (
     requantize_latency,
     scale_bits,
     signed_factor,
+    threshold_bits,
     trailing_zeros,
     zeros_at_end,
 )
@@ -48,6 +50,8 @@ class RequantizerShape:
         Whether negative sums have multipliers of their own.
     signed_factor : bool
         Whether those have a sign; `multiplier_bits` includes it.
+    threshold_bits : int
+        Bits of a count of thresholds, which then is all that the circuit does; otherwise 0.
     shifts : pair of int
         Smallest and largest shift.
     rounding : Rounding
@@ -68,6 +72,7 @@ class RequantizerShape:
     has_offsets: bool = False
     has_slopes: bool = False
     signed_factor: bool = False
+    threshold_bits: int = 0
 
     @classmethod
     def of(
@@ -98,6 +103,7 @@ class RequantizerShape:
             has_offsets=spec.offset is not None,
             has_slopes=spec.negative is not None,
             signed_factor=signed_factor(spec, reloadable=loadable),
+            threshold_bits=threshold_bits(spec),
         )
 
     @property
@@ -173,7 +179,9 @@ class RequantizerShape:
 def requantizer_tables(
     shape: RequantizerShape, biases: IntArray, spec: Requantize, lanes: int
 ) -> tuple[ParameterTable, ...]:
-    """Deal the parameters of all channels to the lanes, one table for each lane.
+    """Deal the parameters of all channels to the lanes.
+
+    There is one table for each lane, or one for each stage of each lane if thresholds are counted.
 
     Parameters
     ----------
@@ -187,6 +195,8 @@ def requantizer_tables(
     ValueError
         If a parameter does not fit the shape.
     """
+    if shape.threshold_bits:
+        return threshold_tables(shape.acc_bits, shape.threshold_bits, biases, spec, lanes)
     channels = len(biases)
     multiplier = np.broadcast_to(spec.multiplier, channels).tolist()
     shift = np.broadcast_to(spec.shift, channels).tolist()

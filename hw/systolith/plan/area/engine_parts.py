@@ -12,9 +12,11 @@ from math import ceil
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.latency import THRESHOLD_LATENCY
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.engines.threshold_search import ThresholdSearch
 from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.streams.stage_graph import WindowedEngine
 
@@ -28,6 +30,7 @@ __all__ = [
     "output_buffer_luts",
     "requantizer_flip_flops",
     "requantizer_luts",
+    "search_of",
     "select_luts",
     "sequencer_parts",
 ]
@@ -175,6 +178,8 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
 
     All roundings count alike: they differ by less than the mapping to LUTs varies.
     """
+    if plan.threshold_bits:
+        return _threshold_luts(plan, reloadable)
     lanes, scaled = plan.lanes_out, _scaled_bits(plan)
     # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as wide as a
     # product.
@@ -193,10 +198,46 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
 
 def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     """Flip-flop parts of requantizers and of the output."""
+    if plan.threshold_bits:
+        return _threshold_flip_flops(plan)
     parts = Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
     if plan.has_slopes:
         parts["word bits"] = plan.lanes_out * plan.scale_bits
     return parts
+
+
+def search_of(plan: ConvPlan | AddPlan | PoolPlan) -> ThresholdSearch:
+    """Describe the search for thresholds of an engine that counts them."""
+    return ThresholdSearch(
+        bits=plan.threshold_bits,
+        lanes=plan.lanes_out,
+        transfers=plan.transfers_per_pixel,
+        sum_bits=plan.acc_bits if isinstance(plan, ConvPlan) else plan.sum_bits,
+    )
+
+
+def _threshold_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+    """LUT parts of comparisons and of thresholds in LUTs."""
+    search = search_of(plan)
+    parts = Counter({"output": 1, "tree bits": search.lanes * search.bits * search.width})
+    for memory, kind in search.memories:
+        if kind is MemoryKind.DISTRIBUTED:
+            parts["RAM" if reloadable else "ROM"] += memory.luts(written=reloadable)
+        if reloadable:
+            parts["loading"] += memory.load_luts
+    return parts
+
+
+def _threshold_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
+    """Flip-flop parts of sums on their way along the stages, and of thresholds that they meet."""
+    search = search_of(plan)
+    sums = search.lanes * search.sum_bits * (THRESHOLD_LATENCY * (search.bits - 1) + 1)
+    words = sum(
+        2 * memory.count * memory.width
+        for memory, kind in search.memories
+        if kind is MemoryKind.DISTRIBUTED
+    )
+    return Counter({"output": 1, "held bits": sums + words})
 
 
 def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan | TablePlan | BlockPlan) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from systolith.devices import BlockRam
 from systolith.devices.budget import Resources
 from systolith.network import signed_bits
-from systolith.plan.area.engine_parts import EnginePart
+from systolith.plan.area.engine_parts import EnginePart, search_of
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import MultiplierKind
@@ -64,10 +64,15 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
             )
             dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
-            return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
+            thresholds = Resources(block_rams=_threshold_blocks(stage, block))
+            used = Resources(dsps=dsps if stage.average else 0)
+            return logic_used + memories + thresholds + used
         case AddPlan():
             dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
-            return logic_used + Resources(dsps=stage.lanes * _scaling_dsps(stage) + dsps)
+            return logic_used + Resources(
+                dsps=stage.lanes * _scaling_dsps(stage) + dsps,
+                block_rams=_threshold_blocks(stage, block),
+            )
         case TablePlan():
             blocks = _blocks(stage.table_memories, stage.table_memory, block)
             return logic_used + Resources(block_rams=blocks)
@@ -113,7 +118,7 @@ def engine_resources(
     """
     common = common_logic(plan, reloadable=reloadable)
     requantizers = requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits)
-    total = plan.array.total
+    total, thresholds = plan.array.total, _threshold_blocks(plan, block)
 
     def logic_with(part: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
         change: dict[str, Any] = {part.value: kind}
@@ -142,7 +147,7 @@ def engine_resources(
                 multipliers=total,
                 dsps=dsps + requantizers,
                 luts=logic.luts,
-                block_rams=rams + buffers,
+                block_rams=rams + buffers + thresholds,
                 flip_flops=logic.flip_flops,
             ),
         )
@@ -184,6 +189,13 @@ def _queues(plan: ForkPlan, block: BlockRam) -> int:
         for depth, deep in zip(plan.depths, plan.deep, strict=True)
         if deep
     )
+
+
+def _threshold_blocks(stage: ConvPlan | AddPlan | PoolPlan, block: BlockRam) -> int:
+    """Count the blocks of the thresholds that requantizers count."""
+    if not stage.threshold_bits:
+        return 0
+    return sum(_blocks(memory, kind, block) for memory, kind in search_of(stage).memories)
 
 
 def _blocks(memory: Memories, kind: MemoryKind, block: BlockRam) -> int:

@@ -35,6 +35,8 @@ class AddPlan(LanewisePlan):
         Whether requantizers round twice, as TFLite does.
     has_slopes : bool
         Whether requantizers multiply negative sums with a factor of their own.
+    threshold_bits : int
+        Bits of a count of thresholds; 0 if requantizers scale.
     factor_bits : pair of int
         Widths of the multipliers of both inputs.
     rounds_inputs : bool
@@ -47,6 +49,7 @@ class AddPlan(LanewisePlan):
     offset_bits: int = 0
     rounds_twice: bool = False
     has_slopes: bool = False
+    threshold_bits: int = 0
     factor_bits: tuple[int, int] = (ADDED_MULTIPLIER_BITS, ADDED_MULTIPLIER_BITS)
     rounds_inputs: bool = False
 
@@ -58,7 +61,9 @@ class AddPlan(LanewisePlan):
     @property
     def latency(self) -> int:
         """Cycles from a pair of transfers to the write of their result."""
-        scale = requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
+        scale = requantize_latency(
+            self.scale_bits, rounds_twice=self.rounds_twice, threshold_bits=self.threshold_bits
+        )
         return self.scaled_latency + SUM_LATENCY + scale
 
     @property

@@ -71,6 +71,8 @@ class ConvPlan(WindowedPlan):
         Whether requantizers round twice, as TFLite does.
     has_slopes : bool
         Whether requantizers multiply negative sums with a factor of their own.
+    threshold_bits : int
+        Bits of a count of thresholds; 0 if requantizers scale.
     multiplier_kind : MultiplierKind
     weight_memory, window_memory : MemoryKind
         Memories of weights and of activations.
@@ -92,6 +94,7 @@ class ConvPlan(WindowedPlan):
     offset_bits: int = 0
     rounds_twice: bool = False
     has_slopes: bool = False
+    threshold_bits: int = 0
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
     window_memory: MemoryKind = MemoryKind.BLOCK
@@ -249,7 +252,9 @@ class ConvPlan(WindowedPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to the write of its first output transfer."""
         array = READ_LATENCY + self.array.rows - 1 + self.pe_latency
-        scale = requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
+        scale = requantize_latency(
+            self.scale_bits, rounds_twice=self.rounds_twice, threshold_bits=self.threshold_bits
+        )
         return array + self.drain_delay + COLLECT_LATENCY + scale
 
     @property

@@ -17,6 +17,7 @@ __all__ = [
     "ROUNDED_LATENCY",
     "SUM_LATENCY",
     "TABLE_LATENCY",
+    "THRESHOLD_LATENCY",
     "WEIGH_LATENCY",
     "requantize_latency",
 ]
@@ -53,6 +54,8 @@ AROUND_MULTIPLIER = 5
 
 TWICE_LATENCY = 1
 """Of a requantizer that rounds twice, as TFLite does."""
+THRESHOLD_LATENCY = 3
+"""Of each bit of a count of thresholds: address, memory, comparison."""
 ROUNDED_LATENCY = 2
 """From the products of an addition to rounded ones."""
 
@@ -66,7 +69,21 @@ PREFETCHED = 5
 """Transfers that a queue of block memory reads ahead: a read and its credit take as many cycles."""
 
 
-def requantize_latency(scale_bits: int, *, rounds_twice: bool = False) -> int:
-    """Cycles from accumulator to activation; `scale_bits` is 0 if there is no multiplier."""
+def requantize_latency(
+    scale_bits: int, *, rounds_twice: bool = False, threshold_bits: int = 0
+) -> int:
+    """Cycles from accumulator to activation.
+
+    Parameters
+    ----------
+    scale_bits : int
+        Width of the multiplier; 0 if there is none.
+    rounds_twice : bool
+    threshold_bits : int
+        Bits of the count, if thresholds are counted; otherwise 0.
+    """
+    if threshold_bits:
+        # The first address comes one cycle before the accumulator.
+        return THRESHOLD_LATENCY * threshold_bits - 1
     twice = TWICE_LATENCY if rounds_twice else 0
     return AROUND_MULTIPLIER + (MULTIPLIER_LATENCY if scale_bits else 0) + twice

@@ -23,7 +23,12 @@ from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits, zeros_at_end
+from systolith.plan.engines.requantizer_widths import (
+    offset_bits,
+    scale_bits,
+    threshold_bits,
+    zeros_at_end,
+)
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
@@ -81,6 +86,7 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         offset_bits=work.offset_bits,
         rounds_twice=work.rounds_twice,
         has_slopes=work.has_slopes,
+        threshold_bits=work.threshold_bits,
     )
 
 
@@ -121,6 +127,7 @@ def plan_pool(
         offset_bits=offset_bits(made.sum_bits, biases, spec, reloadable=reloadable),
         rounds_twice=spec.rounding is Rounding.TFLITE,
         has_slopes=spec.negative is not None,
+        threshold_bits=threshold_bits(spec),
     )
 
 
@@ -147,6 +154,7 @@ def plan_add(
         offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
         rounds_twice=spec.rounding is Rounding.TFLITE,
         has_slopes=spec.negative is not None,
+        threshold_bits=threshold_bits(spec),
         factor_bits=(factors[0].bit_length(), factors[1].bit_length())
         if rounds and not reloadable
         else (widest, widest),

@@ -38,6 +38,8 @@ class PoolPlan(OneBankPlan):
         Whether requantizers round twice, as TFLite does.
     has_slopes : bool
         Whether requantizers multiply negative sums with a factor of their own.
+    threshold_bits : int
+        Bits of a count of thresholds; 0 if requantizers scale.
     """
 
     average: bool = False
@@ -48,6 +50,7 @@ class PoolPlan(OneBankPlan):
     offset_bits: int = 0
     rounds_twice: bool = False
     has_slopes: bool = False
+    threshold_bits: int = 0
 
     @property
     def weighs(self) -> bool:
@@ -95,4 +98,6 @@ class PoolPlan(OneBankPlan):
         latency = READ_LATENCY + POOL_LATENCY + (WEIGH_LATENCY if self.weighs else 0)
         if not self.average:
             return latency
-        return latency + requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
+        return latency + requantize_latency(
+            self.scale_bits, rounds_twice=self.rounds_twice, threshold_bits=self.threshold_bits
+        )

@@ -17,6 +17,7 @@ __all__ = [
     "offset_bits",
     "scale_bits",
     "signed_factor",
+    "threshold_bits",
     "trailing_zeros",
     "zeros_at_end",
 ]
@@ -42,6 +43,11 @@ def signed_factor(requantize: Requantize, *, reloadable: bool = False) -> bool:
     """Whether multipliers of negative sums have a sign."""
     negative = requantize.negative
     return negative is not None and (reloadable or bool((negative < 0).any()))
+
+
+def threshold_bits(requantize: Requantize) -> int:
+    """Bits of a count of thresholds; 0 if there are none."""
+    return requantize.levels.bit_length()
 
 
 def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:

@@ -36,7 +36,12 @@ from systolith.network import (
 )
 from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.reduction import Reduction
-from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS, offset_bits, scale_bits
+from systolith.plan.engines.requantizer_widths import (
+    SPARE_BIAS_BITS,
+    offset_bits,
+    scale_bits,
+    threshold_bits,
+)
 from systolith.plan.engines.window import Window
 
 __all__ = [
@@ -97,6 +102,8 @@ class Workload:
         Whether requantizers round twice, as TFLite does.
     has_slopes : bool
         Whether requantizers multiply negative sums with a factor of their own.
+    threshold_bits : int
+        Bits of a count of thresholds; 0 if requantizers scale.
     """
 
     name: str
@@ -116,6 +123,7 @@ class Workload:
     offset_bits: int = 0
     rounds_twice: bool = False
     has_slopes: bool = False
+    threshold_bits: int = 0
 
     @property
     def filters(self) -> int:
@@ -173,6 +181,7 @@ def workload_of(
         ),
         rounds_twice=layer.requantize.rounding is Rounding.TFLITE,
         has_slopes=layer.requantize.negative is not None,
+        threshold_bits=threshold_bits(layer.requantize),
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=acc_bits,
         biased_bits=_biased_bits(layer, image, acc_bits, reloadable),

@@ -94,6 +94,9 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
         if not isinstance(layer, Requantized):
             continue
         yield from _tflite_problems(layer)
+        if layer.requantize.thresholds is not None:
+            yield f"layer '{layer.name}': counts thresholds; ONNX's quantizers have even steps"
+            continue
         to_even = layer.requantize.rounding is Rounding.HALF_EVEN
         if form is Format.QONNX and to_even and layer.output.zero_point % 2:
             yield (

@@ -48,4 +48,5 @@ class DepthToSpace(BlockLayer):
         (x,), b = values, self.block
         images, channels, height, width = x.shape
         parts = x.reshape(images, b, b, channels // b**2, height, width)
-        return parts.transpose(0, 3, 4, 1, 5, 2).reshape(images, -1, height * b, width * b)
+        moved = parts.transpose(0, 3, 4, 1, 5, 2)
+        return moved.reshape(images, channels // b**2, height * b, width * b)

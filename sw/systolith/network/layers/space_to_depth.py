@@ -48,4 +48,5 @@ class SpaceToDepth(BlockLayer):
         (x,), b = values, self.block
         images, channels, height, width = x.shape
         parts = x.reshape(images, channels, height // b, b, width // b, b)
-        return parts.transpose(0, 3, 5, 1, 2, 4).reshape(images, -1, height // b, width // b)
+        moved = parts.transpose(0, 3, 5, 1, 2, 4)
+        return moved.reshape(images, channels * b**2, height // b, width // b)
