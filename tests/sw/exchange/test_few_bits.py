@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from systolith.exchange import ExchangeError, ImportedModel, import_onnx
-from systolith.network import Conv2d, Linear, forward
+from systolith.exchange import ImportedModel, import_onnx
+from systolith.network import Conv2d, Linear, Table, forward
 from tests.support.onnx_graphs import GraphBuilder, run_qonnx
 
 torch = pytest.importorskip("torch")
@@ -131,13 +131,24 @@ def test_signs_may_be_averaged_added_scaled_and_leave(tmp_path: Path) -> None:
     assert np.array_equal(_ours(imported, images), run_qonnx(path, images))
 
 
-def test_zeros_around_signs_are_refused(tmp_path: Path) -> None:
-    made = GraphBuilder((1, 4, 4))
-    x = made.node("BipolarQuant", "x", made.const(1.0), domain="qonnx.custom_op.general")
-    weight = made.quant(made.const(np.ones((1, 1, 3, 3))), 1.0, 0, 2)
-    y = made.node("Conv", x, weight, pads=[1, 1, 1, 1])
-    with pytest.raises(ExchangeError, match="pads -1 and \\+1 with zeros, which one bit cannot"):
-        _imported(made, made.quant(y, 1.0, 0, 4), tmp_path / "padded.onnx")
+@pytest.mark.parametrize("operator", ["Conv", "AveragePool", "Pad"])
+def test_zeros_around_signs_take_a_second_bit(operator: str, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 4, 4))
+    x = made.node("BipolarQuant", "x", made.const(0.5), domain="qonnx.custom_op.general")
+    weight = made.quant(made.const(np.ones((1, 2, 3, 3))), 1.0, 0, 2)
+    pads = [1, 1, 1, 1]
+    if operator == "Conv":
+        y = made.node("Conv", x, weight, pads=pads)
+    elif operator == "AveragePool":
+        y = made.node("AveragePool", x, kernel_shape=[2, 2], pads=pads, count_include_pad=1)
+    else:
+        x = made.node("Pad", x, made.const([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+        y = made.node("Relu", x)
+    imported, path = _imported(made, made.quant(y, 0.5, 0, 5), tmp_path / "padded.onnx")
+    images = np.random.default_rng(0).normal(size=(30, 2, 4, 4)).astype(np.float32)
+    assert np.array_equal(_ours(imported, images), run_qonnx(path, images))
+    table = imported.network.layers[0]
+    assert isinstance(table, Table) and table.values.tolist() == [-1, 1]
 
 
 def test_a_channel_that_batch_norm_switches_off_keeps_its_shift(tmp_path: Path) -> None:

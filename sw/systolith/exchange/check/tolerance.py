@@ -205,6 +205,10 @@ def _round(
     def by_channel(numbers: NDArray[Any]) -> NDArray[Any]:
         return numbers.reshape(1, -1, *[1] * (acc.ndim - 2))
 
+    if spec.levels:
+        apart = np.ceil(by_channel(error)).astype(np.int64)
+        low, high = (requantize(acc + by, spec, output) for by in (-apart, apart))
+        return Bounds(value=value, low=low, high=high)
     sums = acc - by_channel(_bias(layer))
     real = known.of(sums)
     error = by_channel(error)

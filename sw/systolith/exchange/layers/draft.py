@@ -26,10 +26,15 @@ from systolith.exchange.values.value import (
 from systolith.network import (
     FITTED_MULTIPLIER_BITS,
     INPUT,
+    MAX_TABLE_BITS,
+    ActType,
     IntArray,
     Layer,
     Pad2d,
+    Requantize,
+    Table,
     Tensor,
+    signed_bits,
 )
 
 __all__ = ["Draft"]
@@ -71,7 +76,8 @@ class Draft:
         Quantized layers, by pending layer and quantizer.
     padded : dict
         Layers that add the padding of activations, by activation.
-
+    halved : dict
+        Activations in half their steps, by activation.
 
     ordered : dict
         Activations in their layer's own order, by those that a file reordered.
@@ -91,6 +97,7 @@ class Draft:
     functions: dict[str, tuple[QuantizedActivation, IntArray]] = field(default_factory=dict)
     cache: dict[tuple[Value, Quantizer], QuantizedActivation] = field(default_factory=dict)
     padded: dict[QuantizedActivation, QuantizedActivation] = field(default_factory=dict)
+    halved: dict[QuantizedActivation, QuantizedActivation] = field(default_factory=dict)
 
     ordered: dict[QuantizedActivation, QuantizedActivation] = field(default_factory=dict)
 
@@ -166,10 +173,60 @@ class Draft:
                     f"layer '{name}' has true ties, sums that give half a step: the file rounds "
                     "them to even, the network may round them the other way"
                 )
-        draft = QuantizedActivation(layer=name, tensor=tensor, scale=quantizer.scale)
+        made = QuantizedActivation(layer=name, tensor=tensor, scale=quantizer.scale)
+        return self._follow(pending, made)
+
+    def make_quantized(
+        self,
+        pending: PendingLayer,
+        spec: Requantize,
+        bias: IntArray,
+        output: ActType,
+        *,
+        real: Affine,
+    ) -> QuantizedActivation:
+        """Make a pending layer with a requantization that equals the file's, in steps of 1.
+
+        `real` is the file's result before rounding, or its sums if thresholds are counted.
+        """
+        name = self.unused_name(pending.name)
+        if not self.lenient:
+            self.layers.append(pending.make(name, bias, spec, output))
+            self.units[name] = 0.0
+            self.reals[name] = real
+        tensor = Tensor(pending.shape, output)
+        return self._follow(pending, QuantizedActivation(layer=name, tensor=tensor, scale=1.0))
+
+    def _follow(self, pending: PendingLayer, made: QuantizedActivation) -> QuantizedActivation:
+        """Add the layers without arithmetic that follow a pending one."""
         for follow in pending.then:
-            draft = self.append(pending.name, draft, follow)
-        return replace(draft, padding=pending.padding, places=pending.places)
+            made = self.append(pending.name, made, follow)
+        return replace(made, padding=pending.padding, places=pending.places)
+
+    def halve_steps(self, x: QuantizedActivation) -> QuantizedActivation:
+        """Store an activation in half its steps, by a table, so that an integer stands for 0.
+
+        This is how -1 and +1 in one bit become two bits that zeros can surround. Activations that
+        have a zero are kept, as are those that have none in half steps.
+        """
+        act = x.tensor.type
+        halves = 2 * x.origin / x.scale
+        if not x.origin or halves != round(halves) or act.bits > MAX_TABLE_BITS:
+            return x
+        if x not in self.halved:
+            values = 2 * (np.arange(act.low, act.high + 1) - act.zero_point) + round(halves)
+            output = ActType(bits=signed_bits(int(values.min()), int(values.max())), signed=True)
+            made = Table(name="probe", input=x.layer, values=values, output=output)
+            self.halved[x] = replace(
+                x,
+                layer=self.add_layer(f"{x.layer}_zero", made),
+                tensor=Tensor(x.tensor.shape, output),
+                scale=x.scale / 2,
+                origin=0.0,
+                counts=False,
+                reals=None,
+            )
+        return self.halved[x]
 
     def quantize_once(
         self, x: PendingLayer | QuantizedActivation, quantizer: Quantizer, pending: PendingLayer
@@ -207,6 +264,7 @@ class Draft:
         """
         if not any(x.padding):
             return x
+        x = self.halve_steps(x)
         if x.origin or x.places is not None:
             raise ExchangeError.of(
                 "reads zeros around -1 and +1 in one bit, or around what was reordered, which no "

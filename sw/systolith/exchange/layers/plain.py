@@ -52,10 +52,10 @@ def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
     if isinstance(x, PendingLayer):
         return x
     act = activation_of(x, draft)
+    if any(act.padding):
+        act = draft.halve_steps(act)
     if act.origin and any(act.padding):
-        raise ExchangeError.of(
-            "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
-        )
+        raise ExchangeError.of("pads with zeros what no integer of its steps stands for")
     if len(act.tensor.shape) == 3:
         pending = make_average(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
     else:
@@ -116,9 +116,7 @@ def make_average(
     if problems := list(probe.problems([x.tensor.shape])):
         raise ExchangeError(problems)
     if x.origin and any(padding):
-        raise ExchangeError.of(
-            "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
-        )
+        raise ExchangeError.of("pads with zeros what no integer of its steps stands for")
     return make_unweighted(node, make, [x], x.scale / probe.divisor(x.tensor.shape))
 
 

@@ -10,13 +10,14 @@ from onnx import TensorProto, helper
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node, integer_type
+from systolith.exchange.layers.counting import count_thresholds
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import constant_of, is_constant
-from systolith.exchange.layers.plain import quantize_signs
+from systolith.exchange.layers.plain import pending_of, quantize_signs
 from systolith.exchange.nodes.arithmetic import read_subtract
 from systolith.exchange.nodes.integers import quantize_integers, quantize_value
-from systolith.exchange.values.layouts import shape_of
+from systolith.exchange.values.layouts import channel_constants, shape_of
 from systolith.exchange.values.quantizer import FloatArray, Quantizer
 from systolith.exchange.values.value import (
     Absent,
@@ -281,7 +282,8 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
     x = values[0]
     if is_constant(x):
         raise ExchangeError.of("counts the thresholds that constants reach; fold it")
-    first, step, count = _steps(constant_of(values[1], "thresholds"))
+    thresholds = _thresholds(constant_of(values[1], "thresholds"))
+    count = thresholds.shape[1]
     scale, bias = (float(node.attributes[name]) for name in ("out_scale", "out_bias"))
     if not (np.isfinite([scale, bias]).all() and scale > 0):
         raise ExchangeError.of(
@@ -290,7 +292,11 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
     # The count that stands for 0 becomes the zero point if the counts reach it.
     zero = -bias / scale if count > 1 else 1
     zero = int(zero) if zero == np.rint(zero) and 0 <= zero <= count else 1
-    moved = first - (1 - zero) * step
+    step = _even_step(thresholds)
+    if step is None:
+        counts = _count_apart(node, x, thresholds, zero, draft)
+        return replace(counts, scale=scale, origin=scale * zero + bias, counts=True)
+    moved = thresholds[:, 0] - (1 - zero) * step
     if moved.any():
         x = read_subtract(node, [x, Constant(values=_along_channels(node, moved, x))], draft)
     if count == 1:
@@ -304,20 +310,38 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
     return replace(counts, scale=scale, origin=scale * zero + bias, counts=True)
 
 
-def _steps(thresholds: FloatArray) -> tuple[FloatArray, float, int]:
-    """Find the first threshold of each channel, the step between two, and their number."""
-    if thresholds.ndim != 2 or not 1 <= thresholds.shape[1] <= MAX_COUNT:
+def _thresholds(given: FloatArray) -> FloatArray:
+    """Read thresholds, in ascending order: what counts is how many are reached, not which."""
+    if given.ndim != 2 or not 1 <= given.shape[1] <= MAX_COUNT:
         raise ExchangeError.of(
-            f"has thresholds of shape {thresholds.shape}; (channels, 1 to {MAX_COUNT}) is supported"
+            f"has thresholds of shape {given.shape}; (channels, 1 to {MAX_COUNT}) is supported"
         )
+    return np.sort(given, axis=1)
+
+
+def _even_step(thresholds: FloatArray) -> float | None:
+    """Find the step between any two thresholds; None if they are not evenly spaced."""
     steps = np.diff(thresholds, axis=1)
     step = float(steps.flat[0]) if steps.size else 1.0
-    if (steps != step).any() or step <= 0:
+    return None if (steps != step).any() or step <= 0 else step
+
+
+def _count_apart(
+    node: Node, x: Value, thresholds: FloatArray, zero: int, draft: Draft
+) -> QuantizedActivation:
+    """Count thresholds that are not evenly spaced, or differently by channel."""
+    if isinstance(x, ModelInput) and x.quantizer is None:
         raise ExchangeError.of(
-            "has thresholds that are not evenly spaced, or differently by channel; import "
-            "the file from before its streamlining, with Quant nodes"
+            "has thresholds of the model's float input that are not evenly spaced; quantize it "
+            "before"
         )
-    return thresholds[:, 0], step, thresholds.shape[1]
+    pending = pending_of(node, x, draft)
+    columns = [
+        channel_constants(_along_channels(node, column, x), pending) for column in thresholds.T
+    ]
+    rows = max(len(column) for column in columns)
+    aligned = np.stack([np.broadcast_to(column, rows) for column in columns], axis=1)
+    return count_thresholds(pending, aligned, zero, draft)
 
 
 def _along_channels(node: Node, values: FloatArray, x: Value) -> FloatArray:

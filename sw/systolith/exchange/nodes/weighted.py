@@ -113,9 +113,10 @@ def _requantize_to_zero_point(
     act = x.tensor.type
     zero = act.zero_point - x.origin / x.scale
     if zero != np.rint(zero) or not act.low <= zero <= act.high:
-        raise ExchangeError.of(
-            "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
-        )
+        halved = draft.halve_steps(x)
+        if halved.origin:
+            raise ExchangeError.of("pads with zeros what no integer of its steps stands for")
+        return halved
     quantizer = Quantizer(scale=x.scale, type=replace(act, zero_point=int(zero)))
     pending = pending_of(node, replace(x, padding=(0, 0, 0, 0)), draft)
     return draft.quantize_once(x, quantizer, pending)

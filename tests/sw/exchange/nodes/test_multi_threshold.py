@@ -9,7 +9,9 @@ import pytest
 from onnx import StringStringEntryProto, TensorAnnotation
 
 from systolith.exchange import ExchangeError, ImportedModel, import_onnx
-from tests.support.onnx_graphs import QONNX, GraphBuilder
+from systolith.network import Conv2d, Linear, forward
+from systolith.plan import plan_network
+from tests.support.onnx_graphs import QONNX, GraphBuilder, run_qonnx
 
 
 def _counted(made: GraphBuilder, x: str, thresholds: Any, **attributes: Any) -> str:
@@ -81,12 +83,70 @@ def test_counts_that_are_never_negative_are_padded_with_zeros(tmp_path: Path) ->
     assert found.exact and len(found.network.layers) == 2
 
 
+def _uneven(rng: np.random.Generator, channels: int, levels: int, reach: int) -> Any:
+    return np.sort(rng.integers(-reach, reach, (channels, levels)), axis=1)
+
+
+def test_thresholds_of_any_distances(tmp_path: Path) -> None:
+    """A streamlined network: integer weights, no scales, counts from -2, and signs."""
+    made = GraphBuilder((2, 7, 7))
+    rng = np.random.default_rng(0)
+    kernels = [made.const(rng.integers(-2, 2, (4, channels, 3, 3))) for channels in (2, 4)]
+    x = made.quant("x", 1.0, 0, 4)
+    y = made.node("Conv", x, kernels[0], pads=[1] * 4)
+    y = _counted(made, y, _uneven(rng, 4, 3, 30), out_bias=-2.0, out_dtype="INT2")
+    y = made.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    y = made.node("Conv", y, kernels[1], pads=[1] * 4)
+    # Channels differ in their distances, and the last threshold is reached by none.
+    y = _counted(made, y, np.hstack([_uneven(rng, 4, 5, 20), [[9999]] * 4]), out_dtype="UINT3")
+    signs = {"out_scale": 2.0, "out_bias": -1.0, "out_dtype": "BIPOLAR"}
+    y = made.node("Flatten", _counted(made, y, [[1.0], [2.0], [3.0], [4.0]], **signs))
+    last = made.const(rng.choice([-1, 1], (36, 5)))
+    y = made.node("MatMul", y, last)
+    path = made.save(tmp_path / "streamlined.onnx", y)
+    types = {**dict.fromkeys(kernels, "INT2"), last: "BIPOLAR"}
+    found = _equal(_annotated(path, **types))
+    convolutions = [layer for layer in found.network.layers if isinstance(layer, Conv2d)]
+    assert found.exact and [layer.requantize.levels for layer in convolutions[:2]] == [3, 6]
+    images = rng.integers(-8, 8, (50, 2, 7, 7)).astype(np.float32)
+    (ours,) = found.real(forward(found.network, found.quantize_input(images))).values()
+    assert np.array_equal(ours, run_qonnx(path, images))
+    plan_network(found.network)
+
+
+def test_thresholds_behind_scales_bounds_additions_and_pools(tmp_path: Path) -> None:
+    made = GraphBuilder((3, 4, 4))
+    rng = np.random.default_rng(1)
+    x = made.quant("x", 0.25, 0, 4)
+    kernel = made.quant(made.const(rng.normal(size=(3, 3, 1, 1))), 0.25, 0, 3)
+    y = made.node("Mul", made.node("Conv", x, kernel), made.const(rng.random((3, 1, 1)) + 0.5))
+    y = made.node("Add", y, made.const(rng.normal(size=(3, 1, 1))))
+    y = _counted(made, made.node("Relu", y), [[-1.0, 0.25, 0.3]] * 2 + [[0.0, 1.0, 2.0]] * 1)
+    z = _counted(made, made.node("Add", x, y), [[-1.0, 1.0, 1.0]], out_scale=0.5)
+    z = made.node("AveragePool", z, kernel_shape=[2, 2], strides=[2, 2])
+    # Counting twice: of an activation, and of a vector.
+    z = _counted(made, _counted(made, z, [[0.2, 0.3, 1.1]]), [[0.0, 2.5, 2.75]])
+    z = _counted(made, made.node("Flatten", z), [[-3.0, 0.0, 1.5]])
+    found = _equal(made.save(tmp_path / "scaled.onnx", z))
+    assert found.exact
+
+
+def test_even_counts_of_many_bits_are_scaled(tmp_path: Path) -> None:
+    """Thresholds that were rounded to integers, as FINN does, are a scale where one is equal."""
+    made = GraphBuilder((6,))
+    rng = np.random.default_rng(0)
+    weights = made.const(rng.integers(-8, 8, (6, 8)))
+    rows = [np.ceil((np.arange(31) - 15.5) * 3.3), np.ceil((np.arange(31) - 12.5) * 2.7)]
+    y = _counted(made, made.node("MatMul", made.quant("x", 1.0, 0, 4), weights), rows * 4)
+    found = _equal(_annotated(made.save(tmp_path / "even.onnx", y), **{weights: "INT4"}))
+    (layer,) = found.network.layers
+    assert isinstance(layer, Linear) and not layer.requantize.levels
+    assert layer.requantize.multiplier.max() > 1
+
+
 @pytest.mark.parametrize(
     ("thresholds", "options", "words"),
     [
-        ([[0.0, 1.0, 3.0]], {}, "thresholds that are not evenly spaced"),
-        ([[0.0, 1.0], [0.0, 2.0]], {}, "thresholds that are not evenly spaced, or differently by"),
-        ([[1.0, 0.0]], {}, "thresholds that are not evenly spaced"),
         ([0.0, 1.0], {}, r"has thresholds of shape \(2,\); \(channels, 1 to 255\) is supported"),
         ([[0.0, 1.0]], {"out_scale": -1.0}, "has out_scale -1 and out_bias 0; positive scales"),
         ([[0.0, 1.0]] * 3, {}, r"has constants of shape \(3,\)"),
@@ -97,7 +157,14 @@ def test_others_are_refused(
 ) -> None:
     made = GraphBuilder((2,))
     if len(thresholds) == 3:
-        thresholds = [[float(row), row + 1.0] for row in range(3)]
+        thresholds = [[float(row), row + 1.0 + row] for row in range(3)]
     y = _counted(made, made.quant("x", 0.5), thresholds, **options)
     with pytest.raises(ExchangeError, match=words):
         import_onnx(made.save(tmp_path / "odd.onnx", y))
+
+
+def test_uneven_thresholds_of_a_float_input_are_refused(tmp_path: Path) -> None:
+    made = GraphBuilder((4,))
+    path = made.save(tmp_path / "input.onnx", _counted(made, "x", [[0.0, 1.0, 3.0]]))
+    with pytest.raises(ExchangeError, match="float input that are not evenly spaced; quantize it"):
+        import_onnx(path)

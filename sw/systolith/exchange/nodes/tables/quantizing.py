@@ -46,7 +46,7 @@ QUANTIZING: Mapping[str, OnnxOperator] = {
     "MultiThreshold": OnnxOperator(
         quantizers.read_multi_threshold,
         "as Quant",
-        "FINN's and QONNX's; evenly spaced thresholds",
+        "FINN's and QONNX's; up to 255 thresholds, of any distances",
         "x thresholds",
         {
             "out_dtype": ANY,
