@@ -167,7 +167,7 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
 SHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 """Operators that change the shape only."""
 
-HOST_ENDS = ("SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "DEQUANTIZE")
+HOST_ENDS = ("SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "ARG_MAX", "DEQUANTIZE")
 """Operators that are left to the host if they compute outputs and nothing else reads them."""
 
 REWRITES: Mapping[str, str] = MappingProxyType(

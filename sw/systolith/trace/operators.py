@@ -149,6 +149,7 @@ OPERATORS = (
         (nn.Softmax, nn.LogSoftmax),
         {nn.Softmax2d: lambda module: {"dim": -3}},
     ),
+    OperatorRow("argmax", (torch.argmax, "Tensor.argmax"), ("dim",), aliases=_AXIS),
     # Pools and reductions.
     OperatorRow(
         "max_pool2d",

@@ -98,6 +98,30 @@ def test_a_sigmoid_at_the_end_is_left_to_the_host() -> None:
     assert [type(layer).__name__ for layer in lower(quantized).layers] == ["Flatten", "Linear"]
 
 
+@pytest.mark.parametrize("axis", [1, -1])
+def test_the_class_is_left_to_the_host(axis: int) -> None:
+    class Class(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(32, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x.flatten(1)).softmax(1).argmax(axis)  # type: ignore[no-any-return]
+
+    with pytest.warns(UserWarning, match="is left out, as it does not change the predicted class"):
+        quantized = prepare(Class(), IMAGES)
+    assert [type(layer).__name__ for layer in lower(quantized).layers] == ["Flatten", "Linear"]
+
+
+def test_the_greatest_of_another_axis_is_refused() -> None:
+    class Place(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x).argmax(2)
+
+    with pytest.raises(UnsupportedModelError, match="needs dim 1, that of the classes, got 2"):
+        prepare(Place(), IMAGES)
+
+
 def test_parameters_of_functions_are_trained() -> None:
     quantized = prepare(Applied(nn.PReLU(), flattened=True), IMAGES).train()
     table = quantized.layer("function")

@@ -26,6 +26,8 @@ WIDE_BITS = 16
 """Bit width of all tensors in the first run, so that rounding hides no error."""
 TOLERANCE = 0.02
 """Largest error relative to the range of the outputs: ten times that of 16 bits."""
+ENDS = ("softmax", "sigmoid", "argmax")
+"""Names in statements that systolith leaves to the host at the end."""
 NOT_RUN = "the program itself does not run"
 
 
@@ -118,9 +120,9 @@ def _findings(program: Program, door: PrepareFunction) -> Iterator[tuple[Finding
 
 
 def _logits(program: Program) -> Program:
-    """Remove a final softmax or sigmoid, which systolith may leave to the host."""
+    """Remove a final softmax, sigmoid or argmax, which systolith may leave to the host."""
     last = program.statements[-1] if program.statements else None
-    if last is not None and any(end in last.line.lower() for end in ("softmax", "sigmoid")):
+    if last is not None and any(end in last.line.lower() for end in ENDS):
         return replace(program, statements=program.statements[:-1], result=last.reads[0])
     return program
 

@@ -234,7 +234,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """Probabilities of logits, left out at the very end."""
+    """Probabilities of logits, or the predicted class, left out at the very end."""
 
 
 Operation = (

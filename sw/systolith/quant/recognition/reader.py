@@ -130,7 +130,7 @@ class Reader(Carrying):
         value = self.recording.values.get(node, before)
         if reasons:
             self.refused.add(node)
-        elif value.dtype != before.dtype:
+        elif value.dtype != before.dtype and not isinstance(operation, Softmax):
             reasons = [f"needs {before.dtype}, as its input, got {value.dtype}"]
         self.problems += [f"{title(node)}: {reason}" for reason in reasons]
         return None if reasons and operation is None else operation

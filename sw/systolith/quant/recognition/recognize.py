@@ -198,6 +198,14 @@ def _softmax(call: Call) -> Recognized:
     return Softmax(), []
 
 
+def _argmax(call: Call) -> Recognized:
+    """Recognize the number of the greatest logit, the first of equal ones, as the host finds it."""
+    axis = call.arguments.get("dim")
+    if axis is None or axis % len(call.input) != 1:
+        return None, [f"needs dim 1, that of the classes, got {axis}; or return the logits"]
+    return Softmax(), []
+
+
 def _identity(call: Call) -> Recognized:
     return Pass(), []
 
@@ -372,6 +380,7 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "prelu": _prelu,
     "sigmoid": _sigmoid,
     "softmax": _softmax,
+    "argmax": _argmax,
     "max_pool2d": max_pool,
     "avg_pool2d": average_pool,
     "adaptive_avg_pool2d": adaptive_average_pool,

@@ -367,7 +367,8 @@ def test_refuses_two_inputs() -> None:
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
             return a + b
 
-    assert "forward() (model): needs exactly one input, got a, b" in _refusal(Two())
+    joined = "join them by systolith.trace.join_inputs"
+    assert f"forward() (model): needs exactly one input, got a, b; {joined}" in _refusal(Two())
 
 
 def test_lists_all_problems_together() -> None:
