@@ -11,7 +11,7 @@ CONSTRAINTS_newest :=
 CONSTRAINTS_oldest := -c oldest.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full lint format docs wheel bench clean
+.PHONY: help venv demo test test-full lint format docs wheel bench zoo clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -48,6 +48,9 @@ wheel: $(READY) ## build wheel and sdist, and try the wheel in an empty environm
 
 bench: $(READY) ## measure: cycles of every pattern against dense, simulation speed
 	$(BIN)/python -m benchmarks.engine.layers
+
+zoo: $(READY) ## quantize every network of the zoo, simulate its RTL, compare: an hour or two
+	$(BIN)/python -m benchmarks.zoo --all
 
 format: $(READY) ## let ruff format everything
 	$(BIN)/ruff check --fix .

@@ -148,8 +148,11 @@ def test_unknown_factories_are_refused_with_the_known_ones(tmp_path: Path) -> No
     path = _write(tmp_path / "x.toml", TINY.replace("digits_cnn", "digitscnn"))
     code, _, said = _run("train", path, "-o", tmp_path / "out")
     assert code == 2
-    known = "digits_cnn, ds_cnn, lenet300_100, lenet5, mobilenet_v1, resnet8, resnet20, resnet56"
-    assert f"model.factory must be one of {known}, resnet110, tiny_resnet, vgg, or" in said
+    known = (
+        "digits_cnn, ds_cnn, jet_mlp, lenet300_100, lenet5, mobilenet_v1, mobilenet_v2, resnet8, "
+        "resnet20, resnet56, resnet110, squeezenet, tiny_resnet, vgg"
+    )
+    assert f"model.factory must be one of {known}, or" in said
 
 
 def test_unsupported_modules_are_listed_together(tmp_path: Path) -> None:

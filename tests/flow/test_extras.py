@@ -23,6 +23,7 @@ NEEDED = {
         *(f"{stage} {EXPERIMENT}" for stage in ("run", "train", "prune", "quantize", "lower")),
         f"tune {EXPERIMENT}",
         "fuzz --door pytorch --count 1",
+        "zoo get jet_mlp",
     ),
     "simulate": (
         f"run {EXPERIMENT}",
@@ -41,7 +42,7 @@ NEEDED = {
     "fuzz": ("fuzz --count 1",),
 }
 """Commands that need each extra."""
-FREE = ("init mine", "estimate network.json", "generate network.json")
+FREE = ("init mine", "estimate network.json", "generate network.json", "zoo list")
 """Commands that need none."""
 RUNNER = """
 import sys

@@ -29,6 +29,7 @@ from systolith.cli.fuzzing import fuzz
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
 from systolith.cli.warning_lines import printing_warnings
+from systolith.cli.zoo import zoo
 from systolith.foundation import UsageError
 
 __all__ = ["FILES", "app", "main", "out"]
@@ -120,6 +121,7 @@ for command in (check, *COMMANDS, flash, classify, fuzz, doctor):
 app.command("import")(import_network)
 app.command("export")(export_network)
 app.add_typer(tune, name="tune")
+app.add_typer(zoo, name="zoo")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Networks that people deploy on small devices, at sizes that simulate in minutes."""
