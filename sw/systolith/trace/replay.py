@@ -37,15 +37,23 @@ class _DifferentError(Exception):
     """Two arguments that are not the same."""
 
 
-def first_difference(one: Recording, other: Recording) -> fx.Node | None:
+def first_difference(
+    one: Recording, other: Recording, may_differ: Callable[[fx.Node], bool] = lambda node: False
+) -> fx.Node | None:
     """Find the first call of a recording that another one does not have, or with other arguments.
+
+    Parameters
+    ----------
+    one, other : Recording
+    may_differ : callable
+        Whether arguments of a call of `one` may be others than those in `other`.
 
     Returns
     -------
     fx.Node, optional
         Of `one`; None if they agree.
     """
-    node, _ = _merged(one, other, any_count=False)
+    node, _ = _merged(one, other, any_count=False, may_differ=may_differ)
     return node
 
 
@@ -117,7 +125,11 @@ _Arguments = tuple[Any, Any]
 
 
 def _merged(
-    one: Recording, other: Recording, *, any_count: bool
+    one: Recording,
+    other: Recording,
+    *,
+    any_count: bool,
+    may_differ: Callable[[fx.Node], bool] = lambda node: False,
 ) -> tuple[fx.Node | None, dict[fx.Node, _Arguments]]:
     """Compare calls one after the other; the first that differs, and arguments of those before."""
     twins: dict[fx.Node, fx.Node] = {}
@@ -133,7 +145,8 @@ def _merged(
             args = _merge(node.args, twin.args, twins, any_count)
             arguments[node] = args, _merge(node.kwargs, twin.kwargs, twins, any_count)
         except _DifferentError:
-            return node, arguments
+            if not may_differ(node):
+                return node, arguments
     return None, arguments
 
 

@@ -1,4 +1,4 @@
-"""Random small networks: grouped and depthwise convolutions, concatenations, additions."""
+"""Random small networks: grouped and depthwise convolutions, branches, moved channels."""
 
 import random
 from math import gcd
@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STEPS = ("conv", "conv", "norm", "depthwise", "cat", "add")
+STEPS = ("conv", "conv", "norm", "depthwise", "cat", "add", "move")
+MOVES = ("shuffle", "written shuffle", "first half", "second half", "blocks")
 MOST_CONVOLUTIONS = 4
 """Sums stay below 2^53, so float64 computes them exactly."""
 
@@ -46,6 +47,11 @@ class RandomGraph(nn.Module):
                     width = sum(widths[source] for source in sources)
                     if width > 16:
                         continue
+                case "move":
+                    if width % 2:
+                        continue
+                    kind = draw.choice(MOVES)
+                    width = width // 2 if "half" in kind else width
                 case "add":
                     equal = [i for i, other in enumerate(widths) if other == width]
                     sources = (first, draw.choice(equal))
@@ -64,6 +70,23 @@ class RandomGraph(nn.Module):
                 values.append(torch.cat(given, dim=1))
             elif kind == "add":
                 values.append(given[0] + given[1])
+            elif kind in MOVES:
+                values.append(_move(kind, given[0]))
             else:
                 values.append(F.relu(self.layers[str(number)](given[0])))
         return self.head(F.max_pool2d(values[-1], 4).flatten(1))
+
+
+def _move(kind: str, x: Tensor) -> Tensor:
+    match kind:
+        case "shuffle":
+            return F.channel_shuffle(x, 2)
+        case "written shuffle":
+            n, c, h, w = x.shape
+            return x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
+        case "first half":
+            return x.chunk(2, 1)[0]
+        case "second half":
+            return x[:, x.shape[1] // 2 :]
+        case _:
+            return F.pixel_shuffle(F.max_pool2d(F.pixel_unshuffle(x, 2), 1), 2)

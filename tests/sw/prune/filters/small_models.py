@@ -206,6 +206,31 @@ class Written(nn.Module):
         return self.head(x.reshape(len(x), -1))
 
 
+class Shuffled(nn.Module):
+    """Two units of ShuffleNetV2, a pixel shuffle and splits in all spellings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(2, 8)
+        self.branch1, self.branch2 = _conv(4, 4), nn.Conv2d(4, 4, 1)
+        self.depth, self.norm = _conv(4, 4, groups=4), nn.BatchNorm2d(4)
+        self.up, self.head = nn.Conv2d(8, 12, 1), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        one, other = x.chunk(2, dim=1)
+        x = self._shuffle(torch.cat((one, F.relu(self.branch1(other))), dim=1), 2)
+        one, other = x.split(x.shape[1] // 2, 1)
+        other = self.branch2(F.relu(self.norm(self.depth(other))))
+        x = F.channel_shuffle(torch.cat((one, other), 1), 2)
+        return self.head(F.relu(F.pixel_shuffle(self.up(x), 2)).sum((2, 3)))
+
+    def _shuffle(self, x: Tensor, groups: int) -> Tensor:
+        images, channels, height, width = x.size()
+        x = x.view(images, groups, channels // groups, height, width)
+        return torch.transpose(x, 1, 2).contiguous().view(images, channels, height, width)
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "chain": chain,
     "residual": Residual,
@@ -217,6 +242,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "option-a": OptionA,
     "shared": Shared,
     "written": Written,
+    "shuffled": Shuffled,
 }
 
 

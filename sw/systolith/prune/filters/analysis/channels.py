@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["Channels", "Labels"]
 
 Labels = NDArray[np.int64]
-"""Identity of each channel of a tensor, shape (C,)."""
+"""Identity of each channel of a tensor, shape (C,); shape (groups, C/groups) of its parts."""
 
 
 @dataclass(slots=True)
@@ -26,11 +26,11 @@ class Channels:
 
     def roots(self, labels: Labels) -> Labels:
         """Representatives of the sets of these channels."""
-        return np.array([self._root(label) for label in labels.tolist()], dtype=np.int64)
+        return np.array([self._root(label) for label in labels.ravel().tolist()], dtype=np.int64)
 
     def unite(self, one: Labels, other: Labels) -> None:
         """Tie channels pairwise: each pair is removed together."""
-        for a, b in zip(one.tolist(), other.tolist(), strict=True):
+        for a, b in zip(one.ravel().tolist(), other.ravel().tolist(), strict=True):
             first, second = sorted((self._root(a), self._root(b)))
             if first != second:
                 self._parents[second] = first
@@ -39,7 +39,7 @@ class Channels:
 
     def fix(self, labels: Labels, reason: str) -> None:
         """Keep channels; the first reason given for a set is kept."""
-        for label in labels.tolist():
+        for label in labels.ravel().tolist():
             self._reasons.setdefault(self._root(label), reason)
 
     def reason(self, label: int) -> str:

@@ -15,9 +15,10 @@ from systolith.prune.filters.analysis.following import (
     follow_channels,
     not_followed,
 )
+from systolith.prune.filters.analysis.moving import changes_sizes
 from systolith.prune.filters.groups import NOT_HERE, ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
-from systolith.trace import Recording, first_difference, record
+from systolith.trace import Recording, first_difference, read_call, record
 
 __all__ = ["find_channel_groups"]
 
@@ -26,10 +27,11 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     """Find filters that can be removed, and those that can only be removed together.
 
     The model is recorded on `images`, and the identity of each channel is followed through
-    additions, concatenations, depthwise convolutions, batch norms, pools, flattening and
-    activations that keep zero at zero. Channels that meet anything else are not removable, nor are
-    the network's outputs. A second recording, of the model with one unit less in each group, finds
-    what the model computes from the number of its channels.
+    additions, concatenations, depthwise convolutions, batch norms, pools, flattening, activations
+    that keep zero at zero, splits into equal parts, shuffles of channels and pixel shuffles.
+    Channels that meet anything else are not removable, nor are the network's outputs. A second
+    recording, of the model with one unit less in each group, finds what the model computes from the
+    number of its channels.
 
     Parameters
     ----------
@@ -63,8 +65,9 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     model, images = _on_cpu(with_plain_weights(model)), images.cpu()
     recording = record(model, images)
     PruneError.raise_if_any(recording.problems)
-    groups = _groups(follow_channels(model, recording))
-    return tuple(_without_counted(groups, model, recording, images))
+    followed = follow_channels(model, recording)
+    groups = _groups(followed)
+    return tuple(_without_counted(groups, followed, model, recording, images))
 
 
 def _on_cpu(model: nn.Module) -> nn.Module:
@@ -74,9 +77,20 @@ def _on_cpu(model: nn.Module) -> nn.Module:
 
 
 def _without_counted(
-    groups: Sequence[ChannelGroup], model: nn.Module, recording: Recording, images: Tensor
+    groups: Sequence[ChannelGroup],
+    followed: FollowedChannels,
+    model: nn.Module,
+    recording: Recording,
+    images: Tensor,
 ) -> Iterator[ChannelGroup]:
-    """Refuse groups whose size enters the computation, as in ``x / x.shape[1]``."""
+    """Refuse groups whose size enters the computation, as in ``x / x.shape[1]``.
+
+    Sizes of calls that reshape and split may follow the channels, and have to: a value has the
+    channels that are left, in a smaller model.
+    """
+
+    def may_differ(node: fx.Node) -> bool:
+        return changes_sizes(read_call(node, recording.values))
 
     def first_difference_without_one_of(*chosen: ChannelGroup) -> fx.Node | None:
         masks = {
@@ -87,7 +101,9 @@ def _without_counted(
         if not masks:
             return None
         smaller = FilterMasks(masks, groups).shrink(model)
-        return first_difference(recording, record(smaller, images))
+        other = record(smaller, images)
+        node = first_difference(recording, other, may_differ)
+        return _first_misfit(followed, recording, other, chosen) if node is None else node
 
     if first_difference_without_one_of(*groups) is None:
         yield from groups
@@ -95,6 +111,30 @@ def _without_counted(
     for group in groups:
         node = first_difference_without_one_of(group)
         yield group if node is None else replace(group, reason=not_followed(node))
+
+
+def _first_misfit(
+    followed: FollowedChannels,
+    recording: Recording,
+    other: Recording,
+    chosen: Sequence[ChannelGroup],
+) -> fx.Node | None:
+    """Find the first value of a smaller model that has not the channels that are left."""
+    removed: set[int] = set()
+    for group in chosen:
+        if group.removable and group.size > 1:
+            for name, units in group.outputs.items():
+                roots = followed.channels.roots(followed.outputs[name]).tolist()
+                removed |= {root for root, unit in zip(roots, units, strict=True) if unit == 0}
+    for node, twin in zip(recording.graph.nodes, other.graph.nodes, strict=True):
+        labels = followed.values[node]
+        if labels.ndim > 1 or not len(labels) or twin not in other.values:
+            continue
+        left = sum(root not in removed for root in followed.channels.roots(labels).tolist())
+        before, after = recording.values[node].shape, other.values[twin].shape
+        if (*before[:1], left, *before[2:]) != tuple(after):
+            return node
+    return None
 
 
 def _groups(followed: FollowedChannels) -> list[ChannelGroup]:

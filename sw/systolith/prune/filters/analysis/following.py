@@ -6,12 +6,8 @@ from itertools import chain
 from torch import fx, nn
 
 from systolith.prune.filters.analysis.channels import Channels, Labels
-from systolith.prune.filters.analysis.rules import (
-    CallInContext,
-    ChannelEffect,
-    follow_call,
-    tie_groups,
-)
+from systolith.prune.filters.analysis.context import CallInContext, ChannelEffect, tie_groups
+from systolith.prune.filters.analysis.rules import follow_call
 from systolith.trace import Call, Recording, read_call
 from systolith.trace.modules import kind_of
 
@@ -41,6 +37,7 @@ class FollowedChannels:
     inputs: dict[str, Labels] = field(default_factory=dict)
     producers: list[str] = field(default_factory=list)
     exposed: set[str] = field(default_factory=set)
+    values: dict[fx.Node, Labels] = field(default_factory=dict)
 
 
 def follow_channels(model: nn.Module, recording: Recording) -> FollowedChannels:
@@ -68,7 +65,7 @@ class _Follower:
         self.recording = recording
         self.followed = FollowedChannels()
         self.shapes = {node: tuple(value.shape) for node, value in recording.values.items()}
-        self.labels: dict[fx.Node, Labels] = {}
+        self.labels = self.followed.values
         self.effects: dict[fx.Node, ChannelEffect] = {}
 
     def follow(self, node: fx.Node) -> None:

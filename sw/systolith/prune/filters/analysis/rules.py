@@ -1,109 +1,37 @@
 """Rules for channels: one for each operator that channels can be followed through."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any
 
 import numpy as np
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
-from systolith.prune.filters.analysis.channels import Channels, Labels
-from systolith.trace import Call
+from systolith.prune.filters.analysis.context import (
+    IMAGE_AXES,
+    CallInContext,
+    ChannelEffect,
+    Outcome,
+    tie_groups,
+)
+from systolith.prune.filters.analysis.moving import (
+    exchange_channels,
+    group_channels,
+    index_channels,
+    move_to_channels,
+    move_to_pixels,
+    narrow_channels,
+    shuffle_channels,
+    split_channels,
+)
 
-__all__ = ["CallInContext", "ChannelEffect", "follow_call", "tie_groups"]
-
-IMAGE_AXES = 4
-"""N, C, H, W."""
-
-
-class ChannelEffect(Enum):
-    """How channels go through an operation."""
-
-    KEEP = auto()
-    """Each on its own, and zero stays zero."""
-    REPEAT = auto()
-    """As KEEP, and each becomes several neighbours: flattening."""
-    NORMALIZE = auto()
-    """Each on its own; zero becomes something else, which the module's parameters can undo."""
-    DEPTHWISE = auto()
-    """Each on its own, with its own filters."""
-    PRODUCE = auto()
-    """Each filter reads all of them, or those of its group, and makes a new one."""
-    MIX = auto()
-    """Anything else."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallInContext:
-    """A call of a recording, and the channels of all values before it.
-
-    Parameters
-    ----------
-    call : Call
-    shapes : mapping of fx.Node to tuple of int
-        Of all tensors before.
-    labels : mapping of fx.Node to Labels
-        Channels of all values before.
-    channels : Channels
-        Changed: what the call ties is united.
-    """
-
-    call: Call
-    shapes: Mapping[fx.Node, tuple[int, ...]]
-    labels: Mapping[fx.Node, Labels]
-    channels: Channels
-
-    def argument(self, name: str, default: Any = None) -> Any:
-        """Argument by the name of its parameter."""
-        return self.call.arguments.get(name, default)
-
-    @property
-    def subject(self) -> fx.Node | None:
-        """The first argument, if it has channels, and no other tensor has any."""
-        first = self.argument("input")
-        if not isinstance(first, fx.Node) or len(self.shapes.get(first, ())) < 2:
-            return None
-        others = (node for node in self.call.node.all_input_nodes if node != first)
-        constants = (value for value in self.call.arguments.values() if isinstance(value, Tensor))
-        if any(len(self.labels[node]) for node in others) or any(c.ndim > 1 for c in constants):
-            return None
-        return first
-
-    @property
-    def image(self) -> fx.Node | None:
-        """The subject, if its shape is (N, C, H, W)."""
-        first = self.subject
-        return first if first is not None and len(self.shapes[first]) == IMAGE_AXES else None
-
-    def operand(self, name: str) -> tuple[tuple[int, ...], Labels] | None:
-        """Shape and channels of an argument; those of a constant tensor have to stay."""
-        value = self.argument(name)
-        if isinstance(value, fx.Node) and value in self.shapes:
-            return self.shapes[value], self.labels[value]
-        if isinstance(value, Tensor) and value.ndim > 1:
-            labels = self.channels.fresh(value.shape[1])
-            self.channels.fix(labels, "it is tied to a constant")
-            return tuple(value.shape), labels
-        return None
-
-
-Outcome = tuple[ChannelEffect, Labels]
+__all__ = ["follow_call"]
 
 
 def follow_call(call: CallInContext) -> Outcome | None:
     """Say how channels go through a call, and which the result has; None if not known."""
     rule = None if call.call.problems else _RULES.get(call.call.operator)
     return None if rule is None else rule(call)
-
-
-def tie_groups(channels: Channels, labels: Labels, groups: int) -> None:
-    """Tie channels that are at the same place of each of `groups` parts of equal size."""
-    parts = np.split(labels, groups)
-    for part in parts[1:]:
-        channels.unite(parts[0], part)
 
 
 def _keep(call: CallInContext) -> Outcome | None:
@@ -138,6 +66,8 @@ def _reduce(call: CallInContext) -> Outcome | None:
 def _flatten(call: CallInContext) -> Outcome | None:
     first = call.subject
     start, end = call.argument("start_dim", 0), call.argument("end_dim", -1)
+    if (grouped := group_channels(call)) is not None:
+        return grouped
     if first is None or start != 1 or end not in (-1, len(call.shapes[first]) - 1):
         return None
     return _repeat(call, first)
@@ -146,6 +76,8 @@ def _flatten(call: CallInContext) -> Outcome | None:
 def _reshape(call: CallInContext) -> Outcome | None:
     """Flattening written as ``x.view(n, -1)``; a number in place of -1 would not shrink."""
     first, sizes = call.subject, call.argument("shape")
+    if (grouped := group_channels(call)) is not None:
+        return grouped
     if first is None or not isinstance(sizes, Sequence) or len(sizes) != 2 or sizes[1] != -1:
         return None
     return _repeat(call, first) if call.call.output[0] == call.shapes[first][0] else None
@@ -195,19 +127,6 @@ def _multiply(call: CallInContext) -> Outcome | None:
 
 def _divide(call: CallInContext) -> Outcome | None:
     return _keep(call) if _is_number(call.argument("other")) else None
-
-
-def _index(call: CallInContext) -> Outcome | None:
-    """Rows and columns may be left out, channels and images not."""
-    first, index = call.subject, call.argument("index")
-    if first is None or len(call.shapes[first]) != (axes := len(call.call.output)):
-        return None
-    index = index if isinstance(index, tuple) else (index,)
-    if index[0] is Ellipsis:
-        index = (slice(None),) * (axes - len(index) + 1) + index[1:]
-    whole = all(part == slice(None) for part in index[:2])
-    cuts = all(isinstance(part, slice) for part in index[2:])
-    return (ChannelEffect.KEEP, call.labels[first]) if whole and cuts else None
 
 
 def _pad(call: CallInContext) -> Outcome | None:
@@ -281,7 +200,14 @@ _RULES: dict[str, Callable[[CallInContext], Outcome | None]] = {
     "sub": _add,
     "mul": _multiply,
     "div": _divide,
-    "getitem": _index,
+    "getitem": index_channels,
+    "narrow": narrow_channels,
+    **dict.fromkeys(("chunk", "split", "tensor_split"), split_channels),
+    "channel_shuffle": shuffle_channels,
+    "pixel_shuffle": move_to_pixels,
+    "pixel_unshuffle": move_to_channels,
+    **dict.fromkeys(("transpose", "permute"), exchange_channels),
+    "unflatten": group_channels,
     "pad": _pad,
     "batch_norm": _normalize,
     "conv2d": _convolve,

@@ -133,7 +133,6 @@ def test_follows_what_works_on_each_channel_alone(operation: Callable[[Tensor], 
         (nn.GroupNorm(2, 4), "'operation' (GroupNorm)"),
         (nn.PReLU(4), "'operation' (PReLU)"),
         (nn.BatchNorm2d(4, affine=False), "'operation' (BatchNorm2d)"),
-        (nn.PixelShuffle(1), "'operation' (PixelShuffle)"),
         (lambda x: x + 1, "'add' (add)"),
         (lambda x: x + x.mean((0, 1, 2, 3)), "'mean' (mean)"),
         (lambda x: x + x.mean(1, keepdim=True), "'mean' (mean)"),
@@ -143,9 +142,14 @@ def test_follows_what_works_on_each_channel_alone(operation: Callable[[Tensor], 
         (lambda x: F.interpolate(x, size=x.shape[1:3]), "'interpolate' (interpolate)"),
         (lambda x: F.pad(x, (0, 0, 0, 0, 0, 4 - x.size(1))), "'pad' (pad)"),
         (lambda x: F.pad(x, (1, 1), value=1.0), "'pad' (pad)"),
-        (lambda x: x[:, :4], "'getitem' (getitem)"),
+        (lambda x: torch.cat([x[:, :3], x[:, 3:]], 1), "'getitem' (getitem)"),
+        (lambda x: torch.cat([x[:, :2], x[:, 2:]], 1), "'getitem' (getitem)"),
+        (lambda x: torch.cat(x.split(2, 1), 1), "'getitem_1' (getitem)"),
+        (lambda x: torch.cat(x.split([1, 3], 1), 1), "'split' (split)"),
+        (lambda x: torch.cat(x.split([2, 2], 1), 1), "'split' (split)"),
+        (lambda x: x.view(x.size(0), 2, 2, 8, 8).flatten(1, 2), "'view' (view)"),
         (lambda x: x[:2], "'getitem' (getitem)"),
-        (lambda x: torch.cat(x.chunk(2, dim=1), 1), "'chunk' (chunk)"),
+        (lambda x: torch.cat(x.chunk(3, dim=1), 1), "'chunk' (chunk)"),
         (lambda x: x.flip(1), "'flip' (flip)"),
         (lambda x: torch.cat([y := x.transpose(1, 2), y], 2).transpose(1, 2)[:, :4],
          "'transpose' (transpose)"),
@@ -154,7 +158,7 @@ def test_follows_what_works_on_each_channel_alone(operation: Callable[[Tensor], 
 )  # fmt: skip
 def test_refuses_what_it_cannot_follow(operation: Callable[[Tensor], Tensor], met: str) -> None:
     group = find_channel_groups(Between(operation), images().float())[0]
-    assert (group.name, group.size) == ("conv1", 4)
+    assert group.name == "conv1"
     assert group.reason == f"it meets {met}, through which channels cannot be followed"
 
 
@@ -164,6 +168,29 @@ def test_ties_channels_at_the_same_place_of_each_group_of_a_convolution() -> Non
     assert (first.name, first.size, first.removable) == ("conv1", 2, True)
     assert first.outputs["conv1"] == (0, 1, 0, 1) and first.consumers == ("operation",)
     assert (second.name, second.size, second.removable) == ("operation", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("operation", "units"),
+    [
+        (lambda x: torch.cat(x.chunk(2, dim=1)[::-1], 1), (0, 1, 0, 1)),
+        (lambda x: torch.cat(x.tensor_split(2, dim=1)[::-1], 1), (0, 1, 0, 1)),
+        (lambda x: torch.cat(x.split(x.size(1) // 2, dim=1)[::-1], 1), (0, 1, 0, 1)),
+        (lambda x: F.channel_shuffle(x, 2), (0, 1, 0, 1)),
+        (lambda x: x.unflatten(1, (2, -1)).permute(0, 2, 1, 3, 4).flatten(1, 2), (0, 1, 0, 1)),
+        (lambda x: torch.cat([x[:, : x.size(1) // 2]] * 2, 1), (0, 1, 0, 1)),
+        (lambda x: torch.cat([x.narrow(1, 0, x.size(1) // 2)] * 2, 1), (0, 1, 0, 1)),
+        (lambda x: F.pixel_unshuffle(F.pixel_shuffle(x, 2), 2), (0, 0, 0, 0)),
+        (lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2), 2), (0, 1, 2, 3)),
+        (lambda x: x[:, :4], (0, 1, 2, 3)),
+    ],
+)
+def test_ties_channels_of_equal_parts(
+    operation: Callable[[Tensor], Tensor], units: tuple[int, ...]
+) -> None:
+    group = find_channel_groups(Between(operation), images().float())[0]
+    assert (group.name, group.removable, group.consumers) == ("conv1", True, ("conv2",))
+    assert group.outputs["conv1"] == units
 
 
 def test_refuses_a_view_of_which_the_width_is_a_number() -> None:
