@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.gateware import Pipeline
-from systolith.network import IntegerNetwork, Requantize, forward
+from systolith.network import IntegerNetwork, Requantize, Requantized, forward
 from systolith.plan import (
     ArrayShape,
     ConvPlan,
@@ -52,6 +52,24 @@ def test_values_and_cycles_are_as_planned(seed: int) -> None:
 @pytest.mark.parametrize(("gap", "stall"), [(0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
 def test_stalls_change_no_value(seed: int, gap: float, stall: float) -> None:
     _simulate(_random_plan(seed), gap=gap, stall=stall, seed=seed)
+
+
+@pytest.mark.parametrize("seed", first_few(range(2), 1))
+def test_slopes_take_no_cycle(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layers = []
+    network = random_residual_network(seed)
+    for layer in network.layers:
+        if isinstance(layer, Requantized) and layer.requantize.thresholds is None:
+            spec = layer.requantize
+            slopes = rng.integers(-1 if seed % 2 else 0, 2, len(spec.multiplier)) * 9 + 4
+            negative = spec.multiplier * slopes // 16
+            sloped = replace(spec, offset=None, negative=negative, clamp=None)
+            layer = replace(layer, requantize=sloped)
+        layers.append(layer)
+    plan = plan_network(replace(network, layers=tuple(layers)), multipliers=40)
+    assert _simulate(plan, gap=0, stall=0, seed=seed).cycles == plan.cycles(FRAMES)
+    _simulate(plan, gap=0.3, stall=0.5, seed=seed)
 
 
 def _tight(plan: NetworkPlan) -> NetworkPlan:
