@@ -8,9 +8,11 @@ from systolith.tflite import kernel_rows
 
 __all__ = [
     "CIFAR_RESULTS",
+    "NARROW_RESULTS",
     "RESULTS",
     "RTL_RESULTS",
     "cifar_rows",
+    "narrow_rows",
     "operator_rows",
     "result_rows",
     "rtl_rows",
@@ -18,6 +20,7 @@ __all__ = [
 
 RESULTS = Path(__file__).parent / "results" / "mlperf_tiny.json"
 CIFAR_RESULTS = RESULTS.with_name("cifar10.json")
+NARROW_RESULTS = RESULTS.with_name("narrow.json")
 RTL_RESULTS = RESULTS.with_name("rtl.json")
 
 
@@ -65,3 +68,19 @@ def cifar_rows() -> Iterator[str]:
         f"| {row['file']} | {row['images']:,} | {row['outputs']:,} | {row['differing']} | "
         f"{row['right']:,} |"
     )
+
+
+def narrow_rows() -> Iterator[str]:
+    """Compare widths of multipliers."""
+    yield (
+        "| file | bits | bound of a layer | outputs that differ | by at most | images of another "
+        "class | DSPs |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for name, rows in json.loads(NARROW_RESULTS.read_text())["files"].items():
+        for row in rows:
+            yield (
+                f"| {name} | {row['bits']} | {row['bound_per_layer']} | "
+                f"{row['differing']:,} of {row['outputs']:,} | {row['greatest_difference']} | "
+                f"{row['other_classes']} of {row['images']} | {row['dsps']} |"
+            )

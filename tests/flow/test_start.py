@@ -18,6 +18,7 @@ from systolith.devices import BOARDS, DEVICES
 from systolith.exchange import Format
 from systolith.foundation import UsageError
 from systolith.fuzz import MOST_LAYERS
+from systolith.host import RUNNER_MODELS
 
 HEAVY = {
     *("amaranth", "cocotb", "hypothesis", "matplotlib", "numba", "numpy", "onnx", "optuna"),
@@ -77,6 +78,7 @@ def test_names_are_those_of_the_tables() -> None:
     ):
         assert list(get_args(names)) == [each.value for each in values]
     assert list(get_args(options.DoorName)) == list(DOORS)
+    assert list(get_args(options.RunnerModelName)) == list(RUNNER_MODELS)
     assert options.MOST_LAYERS == MOST_LAYERS
     assert options.MOST_JOBS == MOST_JOBS
 

@@ -26,6 +26,7 @@ from systolith.cli.exchanging import export_network, import_network
 from systolith.cli.failures import explain_errors
 from systolith.cli.faults import report_faults
 from systolith.cli.fuzzing import fuzz
+from systolith.cli.runner import eembc
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
 from systolith.cli.warning_lines import printing_warnings
@@ -116,7 +117,7 @@ def init(
     out.print(f"next: {where}systolith run {FILES[0]}", highlight=False, soft_wrap=True)
 
 
-for command in (check, *COMMANDS, flash, classify, fuzz, doctor):
+for command in (check, *COMMANDS, flash, classify, eembc, fuzz, doctor):
     app.command()(command)
 app.command("import")(import_network)
 app.command("export")(export_network)

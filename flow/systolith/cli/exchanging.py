@@ -33,7 +33,9 @@ def import_network(
     multiplier_bits: Annotated[
         int | None,
         typer.Option(
-            min=1, max=24, help="Of requantizers: fewer take fewer multipliers. ONNX: default 24."
+            min=1,
+            max=31,
+            help="Of requantizers: fewer take fewer multipliers. Default: 24; 31 of TFLite files.",
         ),
     ] = None,
     input_type: Annotated[
@@ -74,14 +76,13 @@ def import_network(
     from systolith.report import layer_rows, network_table
 
     given = {
-        "--multiplier-bits": multiplier_bits,
         "--input-type": input_type,
         "--input-shape": input_shape,
         "--calibrate": calibrate,
     }
     with tracking("import", None, quiet=as_json, quick=True):
         if file.suffix == ".tflite":
-            model, meaning, lines = _read_tflite(file, given, check)
+            model, meaning, lines = _read_tflite(file, given, multiplier_bits, check)
         else:
             sizes = None if input_shape is None else parse_sizes("--input-shape", input_shape)
             options = {"input_type": input_type, "input_shape": sizes, "check": check}
@@ -143,14 +144,17 @@ def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[
     return model, meaning, lines
 
 
-def _read_tflite(file: Path, given: Mapping[str, object], check: bool) -> Read:
+def _read_tflite(
+    file: Path, given: Mapping[str, object], multiplier_bits: int | None, check: bool
+) -> Read:
     from systolith.cli.tflite_files import describe_tflite, tflite_lines
     from systolith.foundation import UsageError
     from systolith.tflite import import_tflite
 
     if named := [name for name, value in given.items() if value is not None]:
         raise UsageError(f"{', '.join(named)}: a TFLite file has its own; leave it out")
-    model = import_tflite(file, check=check)
+    options = {} if multiplier_bits is None else {"multiplier_bits": multiplier_bits}
+    model = import_tflite(file, check=check, **options)
     return model, describe_tflite(model), tflite_lines(model)
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "LearningRate",
     "Multipliers",
     "Output",
+    "RunnerModelName",
     "SamplerLabel",
     "Seed",
     "Target",
@@ -68,6 +69,9 @@ FormatName = Literal["qonnx", "qdq"]
 
 DoorName = Literal["rtl", "pytorch", "onnx", "tflite"]
 """Keys of :data:`systolith.cli.fuzz_runs.DOORS`."""
+
+RunnerModelName = Literal["ad01", "ic01", "kws01", "vww01"]
+"""Keys of :data:`systolith.host.RUNNER_MODELS`."""
 
 InterfaceName = Literal["stream", "axi", "wishbone"]
 """Values of :class:`systolith.config.Interface`."""

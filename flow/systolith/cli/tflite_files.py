@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from systolith.emit import Meaning
+from systolith.report import count_of
 from systolith.tflite import ImportedTflite
 
 __all__ = ["describe_tflite", "tflite_lines"]
@@ -32,8 +33,8 @@ def describe_tflite(imported: ImportedTflite) -> dict[str, Any]:
     return {
         "input": meaning["input"],
         "outputs": meaning["outputs"],
-        "exact": True,
-        "units": {},
+        "exact": not imported.units,
+        "units": dict(imported.units),
         "rounded": {},
         "check": None if imported.agreement is None else asdict(imported.agreement),
         "notes": list(imported.notes),
@@ -51,7 +52,15 @@ def _order(imported: ImportedTflite, name: str) -> dict[str, Any]:
 
 def tflite_lines(imported: ImportedTflite) -> tuple[str, str]:
     """Describe the arithmetic, and the comparison with the reference kernels."""
-    return (
-        "arithmetic: exactly that of TFLite's reference kernels",
-        f"check: {imported.agreement or 'not compared with the reference kernels, as asked'}",
-    )
+    arithmetic = "arithmetic: exactly that of TFLite's reference kernels"
+    check = f"check: {imported.agreement or 'not compared with the reference kernels, as asked'}"
+    if imported.units:
+        worst = max(imported.units, key=lambda name: imported.units[name])
+        unit = count_of(imported.units[worst], "unit")
+        layers = count_of(len(imported.units), "layer")
+        arithmetic = (
+            f"arithmetic: narrower multipliers, {layers}: for equal inputs, a layer's "
+            f"values are within {unit} of TFLite's reference kernels ('{worst}')"
+        )
+        check += ", before multipliers were made narrower"
+    return arithmetic, check

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from systolith.emit import input_stream
+from systolith.emit import StreamPort, input_stream
 from systolith.gateware.board import identity_of
 from systolith.host import BoardClient, BoardError
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 
-__all__ = ["BoardResult", "Reference", "classify_on_board"]
+__all__ = ["BoardResult", "Reference", "check_board", "classify_on_board", "encode_image"]
 
 Reference = Callable[[IntArray], Mapping[str, IntArray]]
 """Computes the outputs of every layer for images."""
@@ -52,6 +52,32 @@ def classify_on_board(
     BoardError
         If the board computes another network or does not answer.
     """
+    port = check_board(board, plan)
+    outputs = reference(images)[plan.network.outputs[0]]
+    for image, expected in zip(images, outputs, strict=True):
+        answer = board.classify(encode_image(port, image))
+        yield BoardResult(
+            category=answer.category,
+            cycles=answer.cycles,
+            outputs=answer.outputs,
+            expected=tuple(expected.tolist()),
+        )
+
+
+def encode_image(port: StreamPort, image: IntArray) -> bytes:
+    """Give the transfers of an image (C, H, W), one byte for each lane."""
+    values = port.to_transfers(image[None])
+    return (values & 0xFF).astype(np.uint8).tobytes()
+
+
+def check_board(board: BoardClient, plan: NetworkPlan) -> StreamPort:
+    """Check that a board computes this plan. Returns the layout of its images.
+
+    Raises
+    ------
+    BoardError
+        If it computes another network or does not answer.
+    """
     network = plan.network
     identity = board.identify()
     wanted = identity_of(network)
@@ -67,13 +93,4 @@ def classify_on_board(
             f"the board takes images of {identity.image_bytes} bytes, this plan makes {size}: "
             "give the budget that the bitstream was built with"
         )
-    outputs = reference(images)[network.outputs[0]]
-    for image, expected in zip(images, outputs, strict=True):
-        values = port.to_transfers(image[None])
-        answer = board.classify((values & 0xFF).astype(np.uint8).tobytes())
-        yield BoardResult(
-            category=answer.category,
-            cycles=answer.cycles,
-            outputs=answer.outputs,
-            expected=tuple(expected.tolist()),
-        )
+    return port

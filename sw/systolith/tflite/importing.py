@@ -1,7 +1,7 @@
 """Import of TFLite int8 files as integer networks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.network import INPUT, IntArray, IntegerNetwork, Shape, Tensor
+from systolith.network import (
+    INPUT,
+    MAX_MULTIPLIER_BITS,
+    IntArray,
+    IntegerNetwork,
+    Shape,
+    Tensor,
+)
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import parse_tflite
+from systolith.tflite.narrowing import narrow_multipliers
 from systolith.tflite.reading import read_graph
 from systolith.tflite.reference import KernelAgreement, compare_with_kernels
 
 __all__ = ["ImportedTflite", "import_tflite"]
+
+LEAST_MULTIPLIER_BITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,7 +56,11 @@ class ImportedTflite:
     notes : tuple of str
         What is left to the host.
     agreement : KernelAgreement or None
-        Comparison with TFLite's reference kernels; None if it was not asked for.
+        Comparison with TFLite's reference kernels, before multipliers were made narrower; None if
+        it was not asked for.
+    units : dict of str to int
+        By how many units values of a layer can differ from the reference kernels for equal inputs.
+        Empty unless multipliers were made narrower.
     """
 
     network: IntegerNetwork
@@ -60,6 +74,7 @@ class ImportedTflite:
     orders: Mapping[str, IntArray]
     notes: tuple[str, ...] = ()
     agreement: KernelAgreement | None = None
+    units: Mapping[str, int] = field(default_factory=dict)
 
     def arrange_input(self, images: NDArray[Any]) -> IntArray:
         """Bring int8 images of the file, shape (N, ...), into the network's order."""
@@ -79,7 +94,13 @@ class ImportedTflite:
         }
 
 
-def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> ImportedTflite:
+def import_tflite(
+    path: Path | str,
+    *,
+    check: bool = True,
+    images: int = 8,
+    multiplier_bits: int = MAX_MULTIPLIER_BITS,
+) -> ImportedTflite:
     """Import a TFLite file with int8 activations and weights as an integer network.
 
     The network computes what TFLite's *reference kernels* compute, bit for bit. XNNPACK, which
@@ -94,6 +115,9 @@ def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> I
         Whether to compare every layer with the reference kernels on random images.
     images : int
         Number of these images.
+    multiplier_bits : int
+        Bits of multipliers, 8..31. With fewer than 31, the network takes fewer multipliers of the
+        device, and values may differ by `units` of the result.
 
     Raises
     ------
@@ -103,6 +127,9 @@ def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> I
     KernelDisagreementError
         If the reference kernels compute something else; it names the first layer that differs.
     """
+    if not LEAST_MULTIPLIER_BITS <= multiplier_bits <= MAX_MULTIPLIER_BITS:
+        wanted = f"{LEAST_MULTIPLIER_BITS}..{MAX_MULTIPLIER_BITS}"
+        raise TfliteError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
     path = Path(path)
     graph = parse_tflite(path)
     read = read_graph(graph)
@@ -119,8 +146,10 @@ def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> I
         agreement = compare_with_kernels(
             path, network, source, read.values, count=images, hosted=hosted
         )
+    narrowed = narrow_multipliers(network, multiplier_bits)
     return ImportedTflite(
-        network=network,
+        network=narrowed.network,
+        units=narrowed.units,
         input_scale=source.scale,
         input_tensor=source.tensor.name,
         input_shape=source.tensor.shape[1:],

@@ -45,7 +45,7 @@ def test_averages_equal_tflites_for_every_sum(
     size = (np.abs(raw) + count // 2) // count
     expected = np.where(raw > 0, size, -size)
     if clamp is not None:
-        expected = expected.clip(*clamp)
+        expected = expected.clip(clamp[0], clamp[1])
     found = requantize((raw - count * zero)[:, None], spec, act).ravel()
     assert np.array_equal(found, expected)
 

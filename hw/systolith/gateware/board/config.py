@@ -1,7 +1,7 @@
 """Constants of a board's server."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 from systolith.network import IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, PlanError
@@ -69,8 +69,8 @@ class BoardConfig:
         for name, most in MOST_BITS.items():
             if bits[name] > most:
                 problems.append(f"{name} values must have at most {most} bits, got {bits[name]}")
-        channels, height, width = network.input.shape
-        transfers_in = height * width * ceil(channels / plan.lanes_in)
+        channels, *pixels = network.input.shape
+        transfers_in = prod(pixels) * ceil(channels / plan.lanes_in)
         size = transfers_in * plan.lanes_in
         if size > LARGEST_PAYLOAD:
             problems.append(f"an image must have at most {LARGEST_PAYLOAD} bytes, it has {size}")

@@ -27,13 +27,13 @@ def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
     block : BlockRam
         The device's blocks of memory.
     """
-    channels, height, width = network.input.shape
+    channels, *pixels = network.input.shape
     output = network.tensors[network.outputs[0]]
     results = Memories(count=1, depth=prod(output.shape), width=output.type.bits)
     image_stores = [
         Memories(
             count=1,
-            depth=height * width * ceil(channels / lanes),
+            depth=prod(pixels) * ceil(channels / lanes),
             width=lanes * network.input.type.bits,
         )
         for lanes in range(1, channels + 1)

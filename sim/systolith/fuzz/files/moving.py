@@ -11,11 +11,10 @@ __all__ = ["draw_move", "draw_shape"]
 
 def draw_move(sheet: Sheet, source: int) -> list[int]:
     """Draw padding, a slice, a split, joined tensors, resizing, blocks, or another shape."""
-    if len(sheet.shape(source)) != 4:
-        draws = (_draw_slice, _draw_split, _draw_join, _draw_vector)
-        return sheet.choices.one_of(draws)(sheet, source)
-    draws = (_draw_padding, _draw_slice, _draw_split, _draw_join, _draw_resize, _draw_blocks)
-    return sheet.choices.one_of((*draws, _draw_vector))(sheet, source)
+    moves = [_draw_slice, _draw_split, _draw_join, _draw_vector]
+    if len(sheet.shape(source)) == 4:
+        moves += [_draw_padding, _draw_resize, _draw_blocks]
+    return sheet.choices.one_of(moves)(sheet, source)
 
 
 def draw_shape(sheet: Sheet, source: int, shape: Sequence[int]) -> int:
