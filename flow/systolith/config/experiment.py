@@ -31,7 +31,7 @@ __all__ = [
     "read_content",
 ]
 
-Bits = Annotated[int, Field(ge=2, le=8)]
+ActBits = Annotated[int, Field(ge=1, le=8)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
 MOST_NAMES = 5
 MOST_SEEDS = 2**62
@@ -42,7 +42,7 @@ class BitsSection(Section):
     """Widths of one layer; None is the default of all layers."""
 
     weight_bits: WeightBits | None = None
-    act_bits: Bits | None = None
+    act_bits: ActBits | None = None
     narrow_range: bool | None = None
 
 
@@ -50,7 +50,7 @@ class QuantizeSection(Section):
     """Widths of weights and activations."""
 
     weight_bits: WeightBits = 8
-    act_bits: Bits = 8
+    act_bits: ActBits = 8
     narrow_range: bool = False
     """Whether weights exclude their smallest integer: 2 bits are then ternary. 1 bit is binary."""
     input_signed: bool | None = None

@@ -30,7 +30,7 @@ from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
 from systolith.quant.posttraining import PostTraining, WeightRounding, reconstruct_
 from systolith.quant.prepare import prepare
-from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.requantizing import Activation, Scaling
 from systolith.quant.weighted import QuantConv2d, QuantLinear, WeightIntegers
@@ -60,6 +60,7 @@ __all__ = [
     "QuantUpsample",
     "QuantizedModel",
     "Scaling",
+    "SignQuantizer",
     "UnsupportedModelError",
     "WeightIntegers",
     "WeightQuantizer",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["best_scale", "binarize"]
+__all__ = ["best_scale", "binarize", "sign_values"]
 
 
 def binarize(weight: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
@@ -42,6 +42,18 @@ def binarize(weight: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
     scaled = scale * gradient_scale
     learned = scale.detach() + (scaled - scaled.detach())
     return learned * weight.detach().sign() + (passing - passing.detach())
+
+
+def sign_values(x: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
+    """Replace values by ``scale * sign(x)``, where the sign of 0 is +1, differentiable.
+
+    Parameters, gradients, paper and deviation as in :func:`binarize`.
+    """
+    signs = torch.where(x.detach() >= 0, 1.0, -1.0).to(x.dtype)
+    passing = x.clamp(-scale.detach(), scale.detach())
+    scaled = scale * gradient_scale
+    learned = scale.detach() + (scaled - scaled.detach())
+    return learned * signs + (passing - passing.detach())
 
 
 def best_scale(rows: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from systolith.network import NetworkError
 
 __all__ = ["LayerBits", "QuantConfig", "UnsupportedModelError"]
 
-MIN_WEIGHT_BITS, MIN_BITS, MAX_BITS = 1, 2, 8
+MIN_WEIGHT_BITS, MIN_ACT_BITS, MIN_BITS, MAX_BITS = 1, 1, 2, 8
 MAX_OUTPUT_BITS = 16
 
 
@@ -34,8 +34,9 @@ class QuantConfig:
     Parameters
     ----------
     weight_bits, act_bits : int
-        Weights have 1..8 bits and are signed; one bit is -1 or +1. Outputs of layers have 2..8
-        bits, unsigned after ReLU or ReLU6, else signed.
+        Weights have 1..8 bits and are signed; one bit is -1 or +1. Outputs of layers have 1..8
+        bits, unsigned after ReLU or ReLU6, else signed; one bit is the sign, -1 or +1, of
+        convolutions, linear layers and functions, in place of a ReLU.
     narrow_range : bool
         Leave ``-2**(b-1)`` out of the range of b-bit weights, which becomes symmetric. Two bits are
         then ternary: -1, 0 or +1.
@@ -75,7 +76,7 @@ class QuantConfig:
 
     def _problems(self) -> Iterator[str]:
         yield from _range_problem("weight_bits", self.weight_bits, MIN_WEIGHT_BITS)
-        yield from _range_problem("act_bits", self.act_bits)
+        yield from _range_problem("act_bits", self.act_bits, MIN_ACT_BITS)
         yield from _range_problem("input_bits", self.input_bits)
         yield from _range_problem("output_bits", self.output_bits, most=MAX_OUTPUT_BITS)
         for name, bits in self.layers.items():
@@ -83,7 +84,8 @@ class QuantConfig:
                 what = f"weight_bits of layer '{name}'"
                 yield from _range_problem(what, bits.weight_bits, MIN_WEIGHT_BITS)
             if bits.act_bits is not None:
-                yield from _range_problem(f"act_bits of layer '{name}'", bits.act_bits)
+                what = f"act_bits of layer '{name}'"
+                yield from _range_problem(what, bits.act_bits, MIN_ACT_BITS)
 
 
 def _range_problem(

@@ -26,7 +26,7 @@ from systolith.quant.layers import (
     QuantUpsample,
 )
 from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
-from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.recognition import (
     FloatLayer,
     FloatNetwork,
@@ -49,6 +49,7 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
+from systolith.quant.requantizing import Activation
 from systolith.quant.sharing import SharedSteps, ends_of, share_steps
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 from systolith.trace import as_module, is_nonnegative
@@ -247,6 +248,9 @@ class _Builder:
     def _output(self, layer: FloatLayer) -> ActQuantizer:
         owner = self._shared.owners[layer.name]
         if owner not in self._quantizers:
+            if self._shared.bits[layer.name] == 1:
+                self._quantizers[owner] = SignQuantizer(power_of_two=self._config.power_of_two)
+                return self._quantizers[owner]
             self._quantizers[owner] = ActQuantizer(
                 ActType(bits=self._shared.bits[layer.name], signed=self._signed[layer.name]),
                 power_of_two=self._config.power_of_two,
@@ -315,7 +319,10 @@ def _config_problems(
         if name not in known:
             names = ", ".join(layer.qualified_name for layer in traced)
             yield f"bits must name a layer of {names}, got '{name}'"
+    widths = _act_bits(traced, config)
     for layer in traced:
+        if widths.get(layer.name) == 1:
+            yield from _sign_output_problems(layer)
         bits = _bits(layer, config).weight_bits or config.weight_bits
         if bits == 1 and isinstance(layer.operation, Convolve | Multiply):
             weight = layer.operation.module.weight
@@ -324,6 +331,20 @@ def _config_problems(
                     f"1-bit weights are -1 or +1, but {zeros} of the fixed weights of "
                     f"'{layer.qualified_name}' are 0; give it 2 bits"
                 )
+
+
+def _sign_output_problems(layer: FloatLayer) -> Iterator[str]:
+    """List why a layer cannot give the signs of its results."""
+    if isinstance(layer.operation, AddUp | AveragePool):
+        yield (
+            f"1-bit activations are signs, which '{layer.qualified_name}' does not give: give it "
+            "2 bits"
+        )
+    elif layer.activation is not Activation.NONE:
+        yield (
+            f"1-bit activations are signs, -1 or +1: leave out the {layer.activation.value} behind "
+            f"'{layer.qualified_name}', or give it 2 bits"
+        )
 
 
 def _mask_problems(

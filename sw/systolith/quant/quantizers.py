@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import ActType
-from systolith.quant.binary import best_scale, binarize
+from systolith.quant.binary import best_scale, binarize, sign_values
 from systolith.quant.lsq import fake_quantize, quantize
 
-__all__ = ["ActQuantizer", "WeightQuantizer", "best_step"]
+__all__ = ["ActQuantizer", "SignQuantizer", "WeightQuantizer", "best_step"]
 
 SPREAD = 64
 OUTPUT_HEADROOM = 4
@@ -78,6 +78,32 @@ class ActQuantizer(nn.Module):
         """Set the step; shape ()."""
         with torch.no_grad():
             self.log2_step.copy_(step.log2())
+
+
+class SignQuantizer(ActQuantizer):
+    """Quantizes a tensor of activations to -1 or +1 times a learned step; 0 becomes +1.
+
+    The integers are -1 and +1 in two bits, so that padding with zeros is exact.
+
+    Notes
+    -----
+    See :func:`systolith.quant.binary.sign_values`.
+    """
+
+    def __init__(self, *, power_of_two: bool = False) -> None:
+        super().__init__(ActType(bits=2, signed=True), power_of_two=power_of_two)
+
+    def forward(self, x: Tensor, *, rectify: bool = False) -> Tensor:
+        """Fake-quantize x, shape (N, ...)."""
+        return sign_values(x, self.step, prod(x.shape[1:]) ** -0.5)
+
+    def integers(self, x: Tensor) -> Tensor:
+        """Signs of x, any shape, as int64."""
+        return torch.where(x.detach() >= 0, 1, -1)
+
+    def calibrate_(self, x: Tensor) -> None:
+        """Choose the mean magnitude of values like x as the step."""
+        self.set_step_(best_scale(x.reshape(1, -1))[0])
 
 
 class WeightQuantizer(nn.Module):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from systolith.network import ActType, Padding
 from systolith.quant.fixed_point import FixedPoint, to_fixed_point
 from systolith.quant.lsq import quantize
-from systolith.quant.quantizers import ActQuantizer
+from systolith.quant.quantizers import ActQuantizer, SignQuantizer
 
 __all__ = ["Activation", "Requantizing", "Scaling", "make_ties_exact", "pad"]
 
@@ -102,6 +102,15 @@ class Requantizing(nn.Module):
 
         Without `sloped`, the slope of negative values is left out.
         """
+        if isinstance(self.output, SignQuantizer):
+            # clamp(2 * acc + 1, -1, 1) is +1 from 0 on, and -1 below.
+            twice = torch.full(acc_step.shape, 2, dtype=torch.int64, device=acc_step.device)
+            return Scaling(
+                fixed_point=FixedPoint(multiplier=twice, shift=0),
+                output=self.output.act_type,
+                clamp=(-1, 1),
+                offset=torch.ones_like(twice),
+            )
         step = self.output.step.detach()
         slope = self.slope.detach().double() if sloped and self.slope is not None else None
         clamp = None

@@ -20,6 +20,7 @@ from systolith.network import (
     IntArray,
     IntegerNetwork,
     KOutOfN,
+    Linear,
     Overflow,
     Pattern,
     Requantize,
@@ -87,6 +88,31 @@ def _integers(network: IntegerNetwork, real: NDArray[np.float32]) -> IntArray:
     (name,) = network.outputs
     scale = float(choose_scales(network)[name])
     return np.rint(real / scale).astype(np.int64) + network.tensors[name].type.zero_point
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_offsets_without_a_shift_are_no_ties(form: Format, tmp_path: Path) -> None:
+    """Signs: ``clamp(2 * acc + 1, -1, 1)`` has one offset that is right, and halves are not."""
+    sign = Requantize(
+        multiplier=np.array([2]), shift=np.array([0]), offset=np.array([1]), clamp=(-1, 1)
+    )
+    layer = Linear(
+        name="fc",
+        input="input",
+        weight=np.array([[1], [-1]]),
+        bias=np.array([0, 3]),
+        requantize=sign,
+        output=ActType(bits=2, signed=True),
+        weight_bits=2,
+    )
+    network = IntegerNetwork(input=Tensor((1,), ActType(bits=4, signed=True)), layers=(layer,))
+    export_onnx(network, tmp_path / "signs.onnx", form)
+    integers = np.arange(-8, 8)[:, None]
+    (wanted,) = forward(network, integers).values()
+    images = integers.astype(np.float32)
+    assert np.array_equal(
+        _integers(network, RUNNERS[form](tmp_path / "signs.onnx", images)), wanted
+    )
 
 
 @pytest.mark.parametrize("seed", _drawn(20))

@@ -207,8 +207,8 @@ def _round(
 
     if spec.levels:
         apart = np.ceil(by_channel(error)).astype(np.int64)
-        low, high = (requantize(acc + by, spec, output) for by in (-apart, apart))
-        return Bounds(value=value, low=low, high=high)
+        nearby = [requantize(acc + by, spec, output) for by in (-apart, apart)]
+        return Bounds(value=value, low=nearby[0], high=nearby[1])
     sums = acc - by_channel(_bias(layer))
     real = known.of(sums)
     error = by_channel(error)

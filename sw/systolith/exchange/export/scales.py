@@ -176,6 +176,9 @@ def choose_offsets(
     least = np.maximum(bounds[0], offset - near)
     most = np.minimum(bounds[1] + 1, offset + near)
     middle = least.astype(np.float64) / 2 + most.astype(np.float64) / 2
+    if way is Rounding.HALF_UP:
+        # Without a shift nothing is rounded here, but the file rounds, and half a unit is added.
+        middle = np.where(shift == 0, middle - 0.5, middle)
     # Then no sum is a tie, so any rounding of ties is right.
     return np.ldexp(middle, -shift), Rounding.HALF_EVEN if way is Rounding.HALF_UP else way
 
