@@ -13,13 +13,13 @@ from systolith.exchange.values.thresholds import Staircase, find_exact_requantiz
 from systolith.exchange.values.value import PendingLayer, QuantizedActivation
 from systolith.network import ActType, IntArray, Requantize, Rounding
 
-__all__ = ["count_thresholds"]
+__all__ = ["make_counting"]
 
 SEARCHED_BITS = 4
 """Bits up to which a count costs less as a search for thresholds than a multiplier does."""
 
 
-def count_thresholds(
+def make_counting(
     pending: PendingLayer, thresholds: FloatArray, zero_point: int, draft: Draft
 ) -> QuantizedActivation:
     """Make a layer whose result is the number of thresholds that each value reaches.

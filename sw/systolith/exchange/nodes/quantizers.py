@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node, integer_type
-from systolith.exchange.layers.counting import count_thresholds
+from systolith.exchange.layers.counting import make_counting
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import constant_of, is_constant
@@ -341,7 +341,7 @@ def _count_apart(
     ]
     rows = max(len(column) for column in columns)
     aligned = np.stack([np.broadcast_to(column, rows) for column in columns], axis=1)
-    return count_thresholds(pending, aligned, zero, draft)
+    return make_counting(pending, aligned, zero, draft)
 
 
 def _along_channels(node: Node, values: FloatArray, x: Value) -> FloatArray:
