@@ -13,6 +13,7 @@ from onnx import ModelProto, helper, numpy_helper
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.folding import fold_shapes, read_constant
 from systolith.exchange.file.image_shape import add_batch_axis, find_image_shape
+from systolith.exchange.file.joining import join_model_inputs
 from systolith.exchange.file.loading import (
     load_model,
     model_inputs,
@@ -123,11 +124,18 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
     problems = list(version_problems(model))
     inputs = model_inputs(model)
     shape: tuple[int, ...] = ()
+    reason = ""
+    if len(inputs) > 1 and not problems:
+        joined = join_model_inputs(model, inputs, _constants(model.graph)[0])
+        if isinstance(joined, str):
+            reason = f"; {joined}"
+        else:
+            model, notes, inputs = joined[0], (*notes, joined[1]), model_inputs(joined[0])
     if len(inputs) != 1:
         names = ", ".join(f"'{value.name}'" for value in inputs) or "none"
         problems.append(
             f"the model must have one input, the images, got {len(inputs)}: {names}; export it "
-            "with the images alone, or make the others constants (initializers)"
+            f"with the images alone, or make the others constants (initializers){reason}"
         )
     else:
         shape, shape_problems = find_image_shape(inputs[0], input_shape)
