@@ -140,3 +140,9 @@ def test_an_exception_is_a_finding() -> None:
 
     verdict = judge_graph(draw_graph(SeededChoices("0/0")), broken)
     assert verdict.findings == ((FindingKind.ERROR, "IndexError: no such thing"),)
+
+
+def test_values_are_moved_joined_and_split(graphs: list[Graph]) -> None:
+    covered = {what for graph in graphs for what in graph.covers}
+    assert covered >= {"Concat", "Split", "Slice", "Gather", "Resize", "Pad"}
+    assert covered & {"DepthToSpace", "SpaceToDepth"}

@@ -16,6 +16,7 @@ from systolith.fuzz.programs import (
     draw_program,
     judge_program,
 )
+from systolith.fuzz.programs.target import HOST_END
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 
 SEED, DRAWS, CASES = 20262, 60, 24
@@ -157,3 +158,21 @@ def test_an_exception_is_a_finding() -> None:
 
     verdict = judge_program(draw_program(SeededChoices("0/0")), broken)
     assert verdict.findings == ((FindingKind.ERROR, "IndexError: no such thing"),)
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("torch.sigmoid({0})", True),
+        ("F.softmax({0}, dim=1)", True),
+        ("F.log_softmax({0}, dim=1)", True),
+        ("{0}.softmax(-1)", True),
+        ("self.softmax2({0})", True),
+        ("{0} * torch.sigmoid({0})", False),
+        ("F.hardsigmoid({0})", False),
+        ("torch.sigmoid({0}) + 1", False),
+        ("{0}.mul(torch.sigmoid({0}))", False),
+    ],
+)
+def test_only_a_whole_sigmoid_is_left_to_the_host(line: str, whole: bool) -> None:
+    assert (HOST_END.fullmatch(line) is not None) == whole

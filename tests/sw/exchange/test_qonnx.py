@@ -1,6 +1,7 @@
 """QONNX files: integers beside qonnx's own executor."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -284,3 +285,26 @@ def test_brevitas_model(tmp_path: Path) -> None:
     ours = _ours(imported, images.numpy())
     assert np.array_equal(ours, wanted)
     assert np.array_equal(ours, run_qonnx(path, images.numpy()))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "bits", "how"),
+    [
+        ((0.0, 3.0), 3, {"signed": 0, "narrow": 1}),
+        ((-2.0, 1.0), 3, {"signed": 1, "narrow": 1}),
+        ((-2.4, 1.2), 4, {"signed": 1, "rounding": "FLOOR"}),
+        ((-1.6, 0.9), 4, {"signed": 1, "rounding": "FLOOR"}),
+        ((0.0, 3.6), 4, {"signed": 0, "rounding": "FLOOR"}),
+    ],
+)
+def test_clipped_quantizer_of_all_kinds_reaches_its_bounds(
+    bounds: tuple[float, float], bits: int, how: dict[str, Any], tmp_path: Path
+) -> None:
+    build = GraphBuilder((2, 3, 3))
+    x = build.quant("x", 0.25, bits=8)
+    x = build.node("Clip", x, *map(build.const, bounds))
+    path = build.save(tmp_path / "model.onnx", build.quant(x, 1.0, bits=bits, **how), opset=13)
+    images = np.random.default_rng(1).normal(0, 3, (8, 2, 3, 3)).astype(np.float32)
+    model = import_onnx(path)
+    (ours,) = model.real(forward(model.network, model.quantize_input(images))).values()
+    assert np.array_equal(ours, run_qonnx(path, images))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from systolith.fuzz.choices import Choices
-from systolith.fuzz.graphs import nodes
+from systolith.fuzz.graphs import moves, nodes
 from systolith.fuzz.graphs.graph import Graph
 from systolith.fuzz.graphs.integers import draw_integer_graph
 from systolith.fuzz.graphs.quantizers import QuantizedTensor, write_quantize_linear, write_quantizer
@@ -52,7 +52,9 @@ def _draw(choices: Choices, most_layers: int) -> Graph | None:
     if output is None:
         return None
     values = writer.values[output].astype(np.float64)
-    if not np.isfinite(values).all() or values.std(0).max() == 0 or len(values) != IMAGES:
+    if values.ndim < 2 or len(values) != IMAGES:
+        return None
+    if not np.isfinite(values).all() or values.std(0).max() == 0:
         return None
     covers = ["on integers"] if on_integers else ["QONNX"] if qonnx else ["QDQ"]
     covers += [f"operator set {writer.opset}", f"IR {writer.ir_version}"]
@@ -144,7 +146,7 @@ class _Drawing:
         writer, choices = self.writer, self.choices
         if len(writer.shape(x)) != 3:
             return self._draw_vector_layer(x)
-        match choices.integer(0, 19):
+        match choices.integer(0, 26):
             case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7:
                 y = self._finish(nodes.write_convolution(writer, x))
             case 8 | 9 | 10:
@@ -162,6 +164,14 @@ class _Drawing:
             case 18:
                 write = nodes.write_function if writer.chance(50) else nodes.write_clip
                 y = write(writer, x)
+            case 19 | 20 | 21:
+                return self._quantize_some(moves.write_move(writer, x))
+            case 22 | 23:
+                return self._quantize_some(moves.write_split_and_join(writer, x))
+            case 24 | 25:
+                y = self._draw_join(x)
+            case 26:
+                return self._quantize_some(nodes.write_pad(writer, x))
             case _:
                 y = nodes.write_constant_operation(writer, x)
         if writer.rarely() and not writer.qonnx:
@@ -212,6 +222,23 @@ class _Drawing:
         options: dict[str, Any] = {"axis": 1} if op == "Concat" else {}
         result = writer.add(op, *operands, **options)
         return nodes.write_clip(writer, result) if writer.chance(40) else result
+
+    def _draw_join(self, x: str) -> str:
+        """Draw a concatenation with earlier images of the same size, or of branches."""
+        writer, size = self.writer, self.writer.image(x)[1:]
+        names = [name for name in self.points if writer.shape(name)[1:] == size]
+        parts = [x, *(self.choices.one_of(names) for _ in range(self.choices.integer(1, 2)))]
+        if writer.chance(40):
+            branch = self._finish(nodes.write_convolution(writer, x, same_size=True))
+            if writer.shape(branch)[1:] == size:
+                parts[-1] = write_quantizer(writer, branch) if writer.chance(60) else branch
+        if writer.chance(50):
+            parts.reverse()
+        return moves.write_join(writer, parts)
+
+    def _quantize_some(self, y: str) -> str:
+        """Put a quantizer behind some results that have a scale already."""
+        return write_quantizer(self.writer, y) if self.writer.chance(30) else y
 
     def _partner(self, x: str) -> str:
         shape = self.writer.shape(x)

@@ -15,6 +15,7 @@ from systolith.fuzz.programs.layers import (
     draw_pad_call,
     draw_pool_call,
 )
+from systolith.fuzz.programs.moves import JOINS, draw_move_call
 from systolith.fuzz.programs.program import PRELUDE, Program, Statement
 
 __all__ = ["draw_program"]
@@ -87,7 +88,7 @@ class _Drawing:
         if self.image.ndim == 2:
             self._draw_vector_statement()
             return
-        match choices.integer(0, 19):
+        match choices.integer(0, 24):
             case 0 | 1 | 2 | 3 | 4 | 5:
                 self._draw_layer()
             case 6 | 7 | 8:
@@ -107,6 +108,11 @@ class _Drawing:
                 if self._say(text, covers=covers):
                     kernel = choices.integer(3, 4) if not choices.chance(self.rare) else None
                     self._draw_layer(kernel=kernel)
+            case 20 | 21 | 22:
+                text, covers = draw_move_call(choices, self.image)
+                self._say(text, covers=covers)
+            case 23 | 24:
+                self._draw_join()
             case 18:
                 self._say(choices.one_of(forms.NOTHINGS))
             case _:
@@ -134,6 +140,8 @@ class _Drawing:
         choices = self.choices
         if choices.chance(22):
             self._say(choices.one_of(forms.BARE_ACTIVATIONS), bare=True)
+        elif choices.chance(12):
+            self._say(choices.one_of(forms.FUNCTIONS))
         else:
             self._say(self._form(forms.ACTIVATIONS, forms.RARE_ACTIVATIONS))
 
@@ -160,6 +168,17 @@ class _Drawing:
         shape = self.image.shape
         names = [name for name, value in self.variables.items() if value.shape == shape]
         self._add(self.choices.one_of(names))
+
+    def _draw_join(self) -> None:
+        """Join channels with those of any image of the same size, or with a layer's result."""
+        size, kept = self.image.shape[2:], self._new_name()
+        if self.choices.chance(40) and self._say("{0}", target=kept, follow=False):
+            self._draw_layer(same_size=True)
+            if self.choices.chance(50):
+                self._activate()
+        names = [name for name, value in self.variables.items() if value.shape[2:] == size]
+        if self.image.ndim == 4 and self.image.shape[2:] == size:
+            self._say(self.choices.one_of(JOINS), self.choices.one_of(names))
 
     def _add(self, other: str) -> None:
         if self.choices.chance(25):

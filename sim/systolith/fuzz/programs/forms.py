@@ -9,6 +9,7 @@ __all__ = [
     "COMPOSITES",
     "ENDS",
     "FLATTENINGS",
+    "FUNCTIONS",
     "GLOBAL_POOLS",
     "NOTHINGS",
     "NOTHINGS_OF_VECTORS",
@@ -48,6 +49,10 @@ RARE_ACTIVATIONS = (
     "torch.clamp({0}, max=4)",
     "F.threshold({0}, 0, 0)",
     "torch.maximum({0}, torch.zeros_like({0}))",
+    "{0} * ({0} > 0)",
+    "F.relu({0} - 0.25)",
+)
+FUNCTIONS = (
     "<act=nn.LeakyReLU(0.1)>({0})",
     "F.leaky_relu({0})",
     "<act=nn.Hardswish()>({0})",
@@ -60,9 +65,11 @@ RARE_ACTIVATIONS = (
     "F.softplus({0})",
     "F.elu({0}, 0.5)",
     "{0}.abs()",
-    "{0} * ({0} > 0)",
-    "F.relu({0} - 0.25)",
+    "F.hardsigmoid({0})",
+    "<act=nn.Mish()>({0})",
+    "<act=nn.SELU()>({0})",
 )
+"""Functions of each value, which become tables."""
 BARE_ACTIVATIONS = (
     "{0}.relu_()",
     "F.relu({0}, inplace=True)",

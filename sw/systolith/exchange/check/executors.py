@@ -85,6 +85,11 @@ class Executor:
         try:
             compute = self.begin(model, tensors)
             parts = [compute(images[start : start + batch]) for start in _starts(images, batch)]
+            if not fixed and any(len(part[name]) != batch for part in parts for name in tensors):
+                # Some node has the batch that the file was exported with.
+                parts = [compute(images[place : place + 1]) for place in range(len(images))]
+                if wrong := next((n for part in parts for n in tensors if len(part[n]) != 1), ""):
+                    raise ValueError(f"'{wrong}' has a batch of its own, whatever the input's")
         except Exception as error:  # These programs raise exceptions of many types.
             text = " ".join(str(error).split())[:200] or type(error).__name__
             raise ExecutorError(text) from error

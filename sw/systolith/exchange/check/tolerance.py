@@ -116,9 +116,16 @@ def bound_results(
             high = apply([bounds.high for bounds in values])
             return Bounds(value=value, low=low, high=high)
         case Table():
-            if not values[0].known:
-                return None
-            return Bounds.of(apply_layer(layer, [values[0].value], inputs))
+            (source,) = values
+            value = apply_layer(layer, [source.value], inputs)
+            if source.known:
+                return Bounds.of(value)
+            widest = int((source.high - source.low).max())
+            results = [
+                apply_layer(layer, [np.minimum(source.low + step, source.high)], inputs)
+                for step in range(widest + 1)
+            ]
+            return Bounds(value=value, low=np.min(results, 0), high=np.max(results, 0))
         case Conv2d() | Linear() | Add() | AvgPool2d():
             if not all(bounds.known for bounds in values):
                 return None

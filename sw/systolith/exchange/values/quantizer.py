@@ -98,12 +98,15 @@ class Quantizer:
 
     def narrow_to(self, low: float, high: float) -> "Quantizer":
         """Use a narrower type if the bounds of real values are exactly its range."""
-        first, last = self.quantize(np.array([low, high])).tolist()
+        rounding = self.contract_rounding(positive=low >= 0)
+        if rounding is None:
+            return self
+        first, last = self.quantize(np.array([low, high]), rounding).tolist()
         for bits in range(2 if self.type.signed else 1, self.type.bits):
             if first <= self.type.zero_point <= last:
                 narrower = replace(self.type, bits=bits, zero_point=0)
                 if (narrower.low, narrower.high) == (first, last):
-                    return replace(self, type=replace(self.type, bits=bits))
+                    return replace(self, narrow=False, type=replace(self.type, bits=bits))
         return self
 
     def contract_rounding(self, *, positive: bool) -> Rounding | None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from systolith.exchange import DisagreementError, import_onnx
+from systolith.exchange.check.tolerance import Bounds, bound_results
 from systolith.exchange.layers import draft
 from systolith.exchange.values.quantizer import Quantizer
 from systolith.exchange.values.requantizers import FittedRequantizer, fit_requantizer
 from systolith.exchange.values.value import FloatArray, PendingLayer
-from systolith.network import Rounding
+from systolith.network import ActType, Rounding, Table, Tensor
 from tests.support.onnx_graphs import GraphBuilder
 
 CHANNELS = 24
@@ -96,3 +97,21 @@ def test_errors_of_a_layer_are_found_all_the_same(
     monkeypatch.setattr(draft, "fit_requantizer", broken)
     with pytest.raises(DisagreementError, match="does not compute what ONNX Runtime"):
         import_onnx(path)
+
+
+def test_table_of_uncertain_integers_reaches_all_values_between() -> None:
+    act = ActType(bits=3, signed=False)
+    values = np.array([0, 5, 1, 7, 3, 3, 2, 6])
+    layer = Table(name="table", input="input", values=values, output=act)
+    low, high = np.array([[0, 4, 2]]), np.array([[2, 5, 2]])
+    got = bound_results(
+        layer,
+        [Bounds(value=low, low=low, high=high)],
+        [Tensor((3,), act)],
+        real=None,
+        units=0.0,
+        scales=[None, None],
+    )
+    assert got is not None
+    assert got.value.tolist() == [[0, 3, 1]]
+    assert (got.low.tolist(), got.high.tolist()) == ([[0, 3, 1]], [[5, 3, 1]])
