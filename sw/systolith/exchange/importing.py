@@ -34,6 +34,7 @@ __all__ = ["ImportedModel", "import_model", "import_onnx"]
 
 WEIGHTED = {"Conv", "Gemm", "MatMul"}
 """Operators whose second input is weights."""
+FLOAT_WEIGHTS = "its weights are float constants"
 NOT_QUANTIZED = (
     "the file has no quantizers: quantize it with calibration images (--calibrate images.npz, "
     "quantize_onnx)"
@@ -213,7 +214,9 @@ def import_model(
             f"the file does not quantize its input: it is read as {given.type} in steps of "
             f"{given.scale:g}, and what lies between two steps is rounded"
         )
-    if reader.problems and not QUANTIZING.keys() & {node.op for node in model.nodes}:
+    if any(FLOAT_WEIGHTS in problem for problem in reader.problems) and not (
+        QUANTIZING.keys() & {node.op for node in model.nodes}
+    ):
         reader.problems.insert(0, NOT_QUANTIZED)
     if reader.problems or draft.input is None:
         raise ExchangeError(reader.problems)

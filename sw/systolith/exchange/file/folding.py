@@ -25,8 +25,18 @@ __all__ = ["fold_shapes", "infer_types", "read_constant"]
 Array = NDArray[Any]
 
 QUANTIZING = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear", "Trunc"}
-KEEP_SHAPE = QUANTIZING | {"MultiThreshold", "QLinearAdd", "QLinearLeakyRelu", "QLinearSigmoid"}
+KEEP_SHAPE = QUANTIZING | {"MultiThreshold", "QLinearLeakyRelu", "QLinearSigmoid"}
 """Operators whose result has the shape of their first input; ONNX cannot infer all of them."""
+TWINS = {
+    "QGemm": ("Gemm", slice(0, 4, 3)),
+    "QLinearAdd": ("Add", slice(0, 4, 3)),
+    "QLinearAveragePool": ("AveragePool", slice(1)),
+    "QLinearConcat": ("Concat", slice(2, None, 3)),
+    "QLinearGlobalAveragePool": ("GlobalAveragePool", slice(1)),
+    "QLinearMul": ("Mul", slice(0, 4, 3)),
+}
+"""ONNX's operators with results of the same shape, and which inputs they read: ONNX Runtime's own
+operators on integers are not known to ONNX."""
 OF_SHAPES = {"Shape", "Size"}
 NOT_FOLDED = QUANTIZING | {"Constant", "Dropout", "Identity", "If", "Loop", "Scan"}
 MAX_ELEMENTS = 4096
@@ -160,6 +170,8 @@ class _Folding:
         first = self.types.get(node.input[0]) if node.input else None
         if node.op_type in KEEP_SHAPE and node.domain:
             return {node.output[0]: first} if first is not None else {}
+        if node.op_type in TWINS and node.domain:
+            node = _twin(node)
         types = {name: self.types[name] for name in node.input if name in self.types}
         if len(types) != len({name for name in node.input if name}):
             return {}
@@ -173,6 +185,15 @@ class _Folding:
         except NOT_COMPUTED:
             return {}
         return infer_types(node, self.versions, types, data)
+
+
+def _twin(node: NodeProto) -> NodeProto:
+    """Make a node of ONNX whose result has the same shape."""
+    op, inputs = TWINS[node.op_type]
+    twin = helper.make_node(op, list(node.input)[inputs], node.output)
+    known = defs.get_schema(op).attributes
+    twin.attribute.extend(attribute for attribute in node.attribute if attribute.name in known)
+    return twin
 
 
 def _set_one_image(given: TypeProto) -> TypeProto:

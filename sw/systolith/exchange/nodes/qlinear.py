@@ -8,9 +8,11 @@ import numpy as np
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.functions import apply_function
 from systolith.exchange.layers.operands import activation_of, constant_of
 from systolith.exchange.nodes.arithmetic import read_add
 from systolith.exchange.nodes.declarations import Handler
+from systolith.exchange.nodes.moves import join_values, read_concat
 from systolith.exchange.nodes.pools import read_average_pool, read_global_average_pool
 from systolith.exchange.nodes.quantizers import read_dequantize_linear, read_quantize_linear
 from systolith.exchange.nodes.weighted import read_conv, read_gemm, read_matmul
@@ -18,14 +20,17 @@ from systolith.exchange.values.value import (
     Absent,
     Constant,
     Integers,
+    Joined,
     QuantizedConstant,
     Value,
 )
 
 __all__ = [
+    "read_q_function",
     "read_q_gemm",
     "read_q_linear_add",
     "read_q_linear_average_pool",
+    "read_q_linear_concat",
     "read_q_linear_conv",
     "read_q_linear_global_average_pool",
     "read_q_linear_matmul",
@@ -78,6 +83,29 @@ def read_q_linear_global_average_pool(node: Node, values: Sequence[Value], draft
     return _read_composed(node, draft, read_global_average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
+def read_q_linear_concat(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+    """Read ONNX Runtime's QLinearConcat: the result's scale, then three inputs for each part."""
+    ys, yz, *rest = values
+    if not rest or len(rest) % 3:
+        raise ExchangeError.of(f"has {len(values)} inputs; 2, and 3 for each part, are needed")
+    parts = [(*rest[place : place + 3], 1) for place in range(0, len(rest), 3)]
+    return _read_composed(node, draft, read_concat, parts, (ys, yz))
+
+
+def read_q_function(op: str) -> Handler:
+    """Make a handler of ONNX Runtime's operator on integers that applies a function of each."""
+
+    def read(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+        x, xs, xz, ys, yz = values
+
+        def compute(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+            return apply_function(replace(node, op=op, domain=""), values, draft)
+
+        return _read_composed(node, draft, compute, [(x, xs, xz, 1)], (ys, yz))
+
+    return read
+
+
 def _read_composed(
     node: Node,
     draft: Draft,
@@ -105,6 +133,9 @@ def _read_composed(
         real.append(Constant(values=np.asarray(stored.reshape(-1) * unit)))
     pending = compute(node, real, draft)
     attributes = {"axis": 1, "output_dtype": 0}
-    integers = read_quantize_linear(replace(node, attributes=attributes), [pending, *output], draft)
+    quantize = replace(node, attributes=attributes)
+    parts = pending.parts if isinstance(pending, Joined) else (pending,)
+    made = [read_quantize_linear(quantize, [part, *output], draft) for part in parts]
+    integers = join_values(node, made, draft)
     assert isinstance(integers, Integers)
     return integers

@@ -14,17 +14,50 @@ LEFT_TO_HOST: Mapping[str, str] = {
     "Hardmax": "leave it out at the end: the host finds the greatest logit",
     "ArgMax": "leave it out at the end: the host finds the greatest logit",
     "TopK": "leave it out at the end: the host finds the greatest logits",
-    "QLinearSigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
-    "Sigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
+    "QLinearSigmoid": "leave it out at the end: its order is that of the logits",
+    "Sigmoid": "leave it out at the end: its order is that of the logits",
 }
 """Operators left out, with a note, at the end of a model; elsewhere they are not supported."""
 
 REWRITES: Mapping[str, str] = {
-    **{op: rewrite for op, rewrite in LEFT_TO_HOST.items() if op != "Sigmoid"},
+    **{op: rewrite for op, rewrite in LEFT_TO_HOST.items() if not op.endswith("Sigmoid")},
     "Upsample": "convert the file to operator set 11 or later, where it is Resize",
     "ConvTranspose": "use strided convolutions only",
-    "LayerNormalization": "use BatchNormalization",
-    "InstanceNormalization": "use BatchNormalization",
+    **dict.fromkeys(
+        ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "LRN")
+        + ("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),
+        "use BatchNormalization",
+    ),
+    **dict.fromkeys(
+        ("ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare"),
+        "use GlobalAveragePool, or reduce on the host",
+    ),
+    "ReduceSum": "use ReduceMean, and multiply by the number of pixels",
+    "ReduceMax": "use GlobalMaxPool",
+    "ReduceMin": "use Neg, GlobalMaxPool and Neg",
+    **dict.fromkeys(("LpPool", "GlobalLpPool"), "use AveragePool or MaxPool"),
+    **dict.fromkeys(
+        ("DeformConv", "GridSample", "AffineGrid", "RoiAlign", "MaxRoiPool", "MaxUnpool"),
+        "it moves pixels by what the model computes: run it on the host, or use Resize",
+    ),
+    **dict.fromkeys(
+        ("NonMaxSuppression", "NonZero", "Unique", "Compress"),
+        "run it on the host: how many results it has depends on the image",
+    ),
+    **dict.fromkeys(
+        ("Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not"),
+        "compare by Relu, Clip, Min or Max",
+    ),
+    "CumSum": "run it on the host",
+    "Einsum": "write it as Conv, Gemm or MatMul",
+    "Expand": "use Resize, or leave it out before an operator that broadcasts",
+    "Tile": "use Concat of the same tensor, or Resize",
+    **dict.fromkeys(
+        ("GatherElements", "GatherND", "ScatterElements", "ScatterND"),
+        "use Slice, Split or Gather by constant indices",
+    ),
+    "Crop": "use Slice",
+    "Col2Im": "use DepthToSpace",
     "ConvInteger": "quantize statically: QuantizeLinear with constant scales",
     "MatMulInteger": "quantize statically: QuantizeLinear with constant scales",
     "DynamicQuantizeLinear": "quantize statically: QuantizeLinear with constant scales",

@@ -192,7 +192,7 @@ def test_all_problems_are_told_at_once_and_nothing_that_follows_from_them(tmp_pa
     assert "(Conv): its weights are float constants" in found[0]
     assert "(Hardmax): not supported: leave it out at the end" in found[1]
     assert "has dilations [2, 0]; two numbers of 1 or more are supported" in found[2]
-    assert "(LpNormalization): not supported: see the table" in found[3]
+    assert "(LpNormalization): not supported: use BatchNormalization" in found[3]
 
 
 @pytest.mark.parametrize("bits", [0, 25])

@@ -110,6 +110,10 @@ INTEGER = {
     "QLinearMatMul": "f = Flatten(q) p = QLinearMatMul(f, s, z, l, u, i, eight, o) ",
     "QGemm": "f = Flatten(q) p = com.microsoft.QGemm(f, s, z, l, u, i, , eight, o) ",
     "QLinearAdd": "p = com.microsoft.QLinearAdd(q, s, z, q, s, z, t, o) ",
+    "QLinearConcat": "p = com.microsoft.QLinearConcat <axis=1> (t, o, q, s, z, q, t, z) ",
+    "QLinearLeakyRelu": "p = com.microsoft.QLinearLeakyRelu <alpha=0.25> (q, s, z, t, o) ",
+    "QLinearSigmoid": "sig = com.microsoft.QLinearSigmoid (q, s, z, s, o) "
+    "p = MaxPool <kernel_shape=[2,2]> (sig) ",
     "QLinearAveragePool": "p = com.microsoft.QLinearAveragePool "
     "<kernel_shape=[2,2], strides=[1,2]> (q, s, z, t, o) ",
     "QLinearGlobalAveragePool": "p = com.microsoft.QLinearGlobalAveragePool (q, s, z, t, o) ",

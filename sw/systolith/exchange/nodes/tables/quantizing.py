@@ -23,6 +23,9 @@ __all__ = ["QUANTIZING"]
 Q_LINEAR_CONV = adapt_one_axis(qlinear.read_q_linear_conv)
 Q_LINEAR_AVERAGE_POOL = adapt_one_axis(qlinear.read_q_linear_average_pool)
 Q_LINEAR_GLOBAL_AVERAGE_POOL = adapt_one_axis(qlinear.read_q_linear_global_average_pool)
+Q_SIGMOID = qlinear.read_q_function("Sigmoid")
+Q_LEAKY_RELU = qlinear.read_q_function("LeakyRelu")
+Q_FUNCTION_INPUTS = "X X_scale X_zero_point? Y_scale Y_zero_point?"
 QUANT_INPUTS = "x scale zero_point bit_width"
 
 
@@ -113,6 +116,25 @@ QUANTIZING: Mapping[str, OnnxOperator] = {
         "ONNX Runtime's",
         "A A_scale A_zero_point? B B_scale B_zero_point? C_scale C_zero_point?",
         integers=qlinear.read_q_linear_add,
+    ),
+    "QLinearConcat": OnnxOperator(
+        qlinear.read_q_linear_concat,
+        "Concat",
+        "ONNX Runtime's; channels of any scales",
+        "Y_scale Y_zero_point inputs*",
+        {"axis": Attribute(default=1)},
+        qlinear.read_q_linear_concat,
+    ),
+    "QLinearSigmoid": OnnxOperator(
+        Q_SIGMOID, "Table", "ONNX Runtime's", Q_FUNCTION_INPUTS, integers=Q_SIGMOID
+    ),
+    "QLinearLeakyRelu": OnnxOperator(
+        Q_LEAKY_RELU,
+        "Table",
+        "ONNX Runtime's",
+        Q_FUNCTION_INPUTS,
+        {"alpha": Attribute(default=0.01)},
+        Q_LEAKY_RELU,
     ),
     "QLinearAveragePool": OnnxOperator(
         Q_LINEAR_AVERAGE_POOL,
