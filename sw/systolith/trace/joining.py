@@ -7,10 +7,10 @@ from copy import copy
 import torch
 from torch import Tensor, nn
 
-__all__ = ["join_inputs"]
+__all__ = ["stack_inputs"]
 
 
-def join_inputs(model: nn.Module, channels: Sequence[int]) -> nn.Module:
+def stack_inputs(model: nn.Module, channels: Sequence[int]) -> nn.Module:
     """Make a model of one input from a model of several, with the same modules and parameters.
 
     The one input has the channels of the first, then those of the second, and so on. Hardware then
@@ -40,7 +40,7 @@ def join_inputs(model: nn.Module, channels: Sequence[int]) -> nn.Module:
     ...     def forward(self, image, mask):
     ...         return image.sum(1, keepdim=True) * mask
     >>> image, mask = torch.tensor([[[[2.0]], [[3.0]]]]), torch.tensor([[[[4.0]]]])
-    >>> join_inputs(Sum(), (2, 1))(torch.cat([image, mask], 1))
+    >>> stack_inputs(Sum(), (2, 1))(torch.cat([image, mask], 1))
     tensor([[[[20.]]]])
     """
     sizes = list(channels)

@@ -104,5 +104,5 @@ def _input_problems(model: nn.Module) -> Iterator[str]:
     takes = [p for p in parameters if p.kind in (*positional, inspect.Parameter.VAR_POSITIONAL)]
     if len(needed) > 1 or not takes:
         names = ", ".join(parameter.name for parameter in needed) or "none"
-        several = "; join them by systolith.trace.join_inputs" if len(needed) > 1 else ""
+        several = "; join them by systolith.trace.stack_inputs" if len(needed) > 1 else ""
         yield f"forward() (model): needs exactly one input, got {names}{several}"

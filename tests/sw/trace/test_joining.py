@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from systolith.frontend import IntegerModel, lower
 from systolith.network import trace
 from systolith.quant import prepare
-from systolith.trace import join_inputs
+from systolith.trace import stack_inputs
 
 
 class Pair(nn.Module):
@@ -27,7 +27,7 @@ class Pair(nn.Module):
 
 def test_a_joined_model_is_the_model_with_the_same_names() -> None:
     model, x = Pair().eval(), torch.rand(2, 4, 6, 6)
-    joined = join_inputs(model, (3, 1))
+    joined = stack_inputs(model, (3, 1))
     assert torch.equal(joined(x), model(x[:, :3], x[:, 3:]))
     assert list(joined.state_dict()) == list(model.state_dict())
     assert all(a is b for a, b in zip(joined.parameters(), model.parameters(), strict=True))
@@ -35,7 +35,7 @@ def test_a_joined_model_is_the_model_with_the_same_names() -> None:
 
 def test_inputs_are_selected_from_channels() -> None:
     images = torch.rand(8, 4, 6, 6, generator=torch.Generator().manual_seed(0))
-    quantized = prepare(join_inputs(Pair().eval(), (3, 1)), images).eval()
+    quantized = prepare(stack_inputs(Pair().eval(), (3, 1)), images).eval()
     network, integer = lower(quantized), IntegerModel(quantized)
     kinds = [type(layer).__name__ for layer in network.layers]
     assert kinds == ["SelectChannels", "Conv2d"] * 2 + ["Concat", "Conv2d"]
@@ -54,4 +54,4 @@ def test_inputs_are_selected_from_channels() -> None:
 )
 def test_other_numbers_of_inputs_are_refused(channels: tuple[int, ...], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        join_inputs(Pair(), channels)
+        stack_inputs(Pair(), channels)

@@ -32,11 +32,11 @@ def join_model_inputs(
     shapes = [_sizes(value) for value in inputs]
     rests = {tuple(shape[:1] + shape[2:]) for shape in shapes}
     types = {value.type.tensor_type.elem_type for value in inputs}
-    told = ", ".join(f"'{name}' {shape}" for name, shape in zip(names, shapes, strict=True))
+    listed = ", ".join(f"'{name}' {shape}" for name, shape in zip(names, shapes, strict=True))
     if len(rests) > 1 or types != {TensorProto.FLOAT}:
-        return SEVERAL.format(reason=f"got {told}")
+        return SEVERAL.format(reason=f"got {listed}")
     if any(len(shape) < 2 or not isinstance(shape[1], int) for shape in shapes):
-        return SEVERAL.format(reason=f"got {told}")
+        return SEVERAL.format(reason=f"got {listed}")
     chains = [_quantizers(model.graph, name) for name in names]
     for name, chain in zip(names, chains, strict=True):
         if not chain:

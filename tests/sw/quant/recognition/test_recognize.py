@@ -367,7 +367,7 @@ def test_refuses_two_inputs() -> None:
         def forward(self, a: Tensor, b: Tensor) -> Tensor:
             return a + b
 
-    joined = "join them by systolith.trace.join_inputs"
+    joined = "join them by systolith.trace.stack_inputs"
     assert f"forward() (model): needs exactly one input, got a, b; {joined}" in _refusal(Two())
 
 
