@@ -43,7 +43,7 @@ QUANTIZING: Mapping[str, OnnxOperator] = {
     "BipolarQuant": OnnxOperator(
         quantizers.read_bipolar_quant,
         "weights of one bit; requantization of the layer before it",
-        "QONNX; activations not padded with zeros",
+        "QONNX; zeros around activations take a second bit",
         "x scale",
     ),
     "MultiThreshold": OnnxOperator(
