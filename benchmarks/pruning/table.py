@@ -35,8 +35,10 @@ def weight_rows(results: list[Mapping[str, Any]]) -> Iterator[str]:
 
 def _by_seed(results: list[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     """Group rows that differ in their seed only."""
-    names = ("network", "pattern", "granularity", "shared_by", "teacher", "method")
-    names += ("epochs_prune", "epochs_quantize")
+    names = (
+        *("network", "pattern", "granularity", "shared_by", "teacher", "method"),
+        *("epochs_prune", "epochs_quantize"),
+    )
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for result in results:
         groups.setdefault(tuple(result[name] or "" for name in names), []).append(result)
