@@ -28,7 +28,12 @@ from systolith.quant.learned_width import LearnedWidth
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
-from systolith.quant.posttraining import PostTraining, WeightRounding, reconstruct_
+from systolith.quant.posttraining import (
+    PostTraining,
+    WeightRounding,
+    quantize_trained,
+    reconstruct_,
+)
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.recognition.folding import fold_batch_norm
@@ -74,6 +79,7 @@ __all__ = [
     "fold_batch_norm",
     "prepare",
     "quantize",
+    "quantize_trained",
     "quantized_masks",
     "quantized_names",
     "quantized_patterns",
