@@ -95,8 +95,8 @@ def _with_weights(
         given = dict(zip(("input", "weight", "bias"), args, strict=False)) | dict(kwargs)
         return _linear(trained, given["weight"], given.get("bias"))
     if func is F.batch_norm:
-        names = ("input", "running_mean", "running_var", "weight", "bias", "training")
-        given = dict(zip((*names, "momentum", "eps"), args, strict=False)) | dict(kwargs)
+        parts = ("input", "running_mean", "running_var", "weight", "bias", "training")
+        given = dict(zip((*parts, "momentum", "eps"), args, strict=False)) | dict(kwargs)
         return None if given.get("training") else _batch_norm(trained, given)
     if func in _PRODUCTS and len(args) == 2 and args[0].ndim == args[1].ndim == 2:
         return _linear(trained, args[1].t(), None)

@@ -2,7 +2,7 @@
 
 import operator
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from systolith.trace.operators import operator_of_call
 
 __all__ = ["as_function", "as_module", "batch_problems"]
 
-_Call = tuple[Any, Sequence[Any], Mapping[str, Any]]
+_Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
 _COPIES = ("_to_copy", "alias", "lift_fresh_copy", "detach", "detach_", "clone")
 
 
@@ -39,7 +39,7 @@ def batch_problems(model: nn.Module) -> Iterator[str]:
             )
 
 
-def as_function(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call:
+def as_function(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Call:
     """Return the call of a function or method that computes the same as an operator of ATen.
 
     Parameters
@@ -61,9 +61,9 @@ def as_function(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _C
         layout = given.get("memory_format") or torch.preserve_format
         return torch.clone, args[:1], {"memory_format": layout}
     for place, prefix in ((torch, ""), (F, ""), (Tensor, "Tensor.")):
-        function = getattr(place, name, None)
-        if function is not None and operator_of_call(f"Tensor.{name}" if prefix else function):
-            return function, args, kwargs
+        written = getattr(place, name, None)
+        if written is not None and operator_of_call(f"Tensor.{name}" if prefix else written):
+            return written, args, kwargs
     return func, args, kwargs
 
 

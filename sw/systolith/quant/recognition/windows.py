@@ -65,6 +65,8 @@ def average_pool(call: Call) -> Recognized:
 def adaptive_average_pool(call: Call) -> Recognized:
     """Recognize an adaptive average pool whose windows are all of one size."""
     window = _adaptive_window(call)
+    if (factors := _repeats(call)) is not None:
+        return Enlarge(factors), []
     if window is None:
         return None, [f"needs output_size 1, got {call.arguments['output_size']}"]
     if call.output[2:] == (1, 1):
@@ -79,6 +81,8 @@ def adaptive_max_pool(call: Call) -> Recognized:
     if call.arguments.get("return_indices"):
         return None, ["needs return_indices=False, got True"]
     window = _adaptive_window(call)
+    if (factors := _repeats(call)) is not None:
+        return Enlarge(factors), []
     if window is None:
         return None, [f"needs output_size 1, got {call.arguments['output_size']}"]
     return Pass() if window == (1, 1) else MaxPool(window, window, _NO_PADDING), []
@@ -239,6 +243,16 @@ def _adaptive_window(call: Call) -> tuple[int, int] | None:
     if rows % height or columns % width:
         return None
     return rows // height, columns // width
+
+
+def _repeats(call: Call) -> tuple[int, int] | None:
+    """Factors of an adaptive pool that only repeats pixels; None if there is none."""
+    if not call.are_images or call.keeps_shape:
+        return None
+    (rows, columns), (height, width) = call.image, call.output[2:]
+    if height % rows or width % columns:
+        return None
+    return height // rows, width // columns
 
 
 def _reduction_window(call: Call) -> tuple[int, int] | None:

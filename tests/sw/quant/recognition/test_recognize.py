@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from systolith.quant import Activation, UnsupportedModelError, prepare
 from systolith.quant.recognition import FloatLayer, read_network
-from systolith.quant.recognition.operations import AveragePool, Convolve, LookUp, MaxPool
+from systolith.quant.recognition.operations import AveragePool, Convolve, Enlarge, LookUp, MaxPool
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
@@ -384,3 +384,12 @@ def test_lists_all_problems_together() -> None:
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):
         prepare(model, torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d((14, 7)), nn.AdaptiveMaxPool2d((14, 7))])
+def test_adaptive_pools_of_more_windows_than_pixels_repeat_pixels(pool: nn.Module) -> None:
+    model = nn.Sequential(_conv(size=3), pool)
+    x = torch.rand(2, 1, 9, 9)
+    *_, last = trace_layers(model)
+    assert last.operation == Enlarge((2, 1))
+    assert torch.equal(model(x), model[0](x).repeat_interleave(2, 2))
