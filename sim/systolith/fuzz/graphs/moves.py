@@ -55,11 +55,11 @@ def write_split_and_join(writer: Writer, x: str) -> str:
     if channels < 2:
         raise ImpossibleNodeError("one channel cannot be split")
     cut = choices.integer(1, channels - 1)
-    sizes, options = [cut, channels - cut], {"axis": 1}
+    sizes = [cut, channels - cut]
     if writer.opset < AXES_AS_INPUT["Split"]:
-        first = writer.add("Split", x, outputs=2, split=sizes, **options)
+        first = writer.add("Split", x, outputs=2, axis=1, split=sizes)
     else:
-        first = writer.add("Split", x, writer.const(sizes, np.int64), outputs=2, **options)
+        first = writer.add("Split", x, writer.const(sizes, np.int64), outputs=2, axis=1)
     parts = [_keep_scale(writer, x, name) for name in (first, f"{first}1")]
     if writer.chance(25):
         return choices.one_of(parts)
