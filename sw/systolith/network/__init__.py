@@ -58,6 +58,7 @@ from systolith.network.numbers import (
 )
 from systolith.network.pattern import Pattern
 from systolith.network.requantizing import requantize
+from systolith.network.rolling import RolledNetwork, roll_network
 from systolith.network.storage import content_hash, load, save
 from systolith.network.tensor import Shape, Tensor
 
@@ -99,6 +100,7 @@ __all__ = [
     "PerNeuron",
     "Requantize",
     "Requantized",
+    "RolledNetwork",
     "Rounding",
     "Select",
     "SelectChannels",
@@ -121,6 +123,7 @@ __all__ = [
     "load",
     "reach_of",
     "requantize",
+    "roll_network",
     "save",
     "signed_bits",
     "trace",
