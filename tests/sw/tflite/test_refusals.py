@@ -71,6 +71,19 @@ def test_the_softmax_at_the_end_is_left_to_the_host(tmp_path: Path) -> None:
     assert note.endswith(" the network's output is 'model/first/BiasAdd'")
 
 
+def test_the_class_at_the_end_is_left_to_the_host(tmp_path: Path) -> None:
+    file = TfliteFile()
+    file.inputs = [file.tensor("input", (1, 4), 0.1)]
+    first = _dense(file, 0, "first")
+    axis = file.constant("axis", np.array([1], np.int32))
+    file.outputs = [file.tensor("class", (1,), dtype="int32")]
+    file.operator("ARG_MAX", [first, axis], file.outputs, "ArgMaxOptions", OutputType=2)
+    imported = import_tflite(file.write(tmp_path / "m.tflite"))
+    assert imported.network.outputs == ("first",)
+    (note,) = imported.notes
+    assert note.startswith("ARG_MAX of 'class' is left to the host: ")
+
+
 def test_a_softmax_within_is_refused(tmp_path: Path) -> None:
     file = TfliteFile()
     file.inputs = [file.tensor("input", (1, 4), 0.1)]
