@@ -85,7 +85,11 @@ def import_network(
             model, meaning, lines = _read_tflite(file, given, multiplier_bits, check)
         else:
             sizes = None if input_shape is None else parse_sizes("--input-shape", input_shape)
-            options = {"input_type": input_type, "input_shape": sizes, "check": check}
+            options: dict[str, Any] = {
+                "input_type": input_type,
+                "input_shape": sizes,
+                "check": check,
+            }
             if multiplier_bits is not None:
                 options["multiplier_bits"] = multiplier_bits
             if calibrate is None:
@@ -123,6 +127,7 @@ def _read_onnx(file: Path, options: dict[str, Any]) -> Read:
 def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[str, Any]) -> Read:
     """Quantize a float file, read it as any other, and count its accuracy."""
     from systolith.cli.calibration import count_accuracy, write_quantized
+    from systolith.exchange import ImportedModel
     from systolith.foundation import replacing
     from systolith.stages.image_files import read_images
 
@@ -137,6 +142,7 @@ def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[
                 shutil.copyfile(quantized, temporary)
     lines = (f"quantized to 8 bits with {len(images):,} images by ONNX Runtime", *lines)
     if labels is not None:
+        assert isinstance(model, ImportedModel)
         accuracy = count_accuracy(file, model, images, labels)
         meaning |= {"accuracy": accuracy}
         shares = f"{accuracy['float']:.1%} in floats, {accuracy['integer']:.1%} in integers"

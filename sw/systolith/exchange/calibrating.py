@@ -186,10 +186,8 @@ def _functions(nodes: Sequence[Node], model: ModelFile) -> list[list[Node]]:
     ]
 
 
-def _reader(model: ModelFile, images: NDArray[Any]) -> Any:
+def _reader(model: ModelFile, images: NDArray[Any]) -> "_Batches":
     """Make a reader of images for ONNX Runtime."""
-    from onnxruntime.quantization import CalibrationDataReader
-
     assert model.proto is not None
     (source,) = model_inputs(model.proto)
     size = source.type.tensor_type.shape.dim[0].dim_value
@@ -197,15 +195,18 @@ def _reader(model: ModelFile, images: NDArray[Any]) -> Any:
     # The first images once more, to fill the last batch: ranges stay as they are.
     filled = images[np.arange(-(-len(images) // batch) * batch) % len(images)]
 
-    class Batches(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.rest = iter(np.split(filled, len(filled) // batch))
+    return _Batches(model.input, np.split(filled, len(filled) // batch))
 
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
-            part = next(self.rest, None)
-            return None if part is None else {model.input: part}
 
-    return Batches()
+class _Batches:
+    """A reader for ONNX Runtime, which calls it until it returns None."""
+
+    def __init__(self, name: str, parts: Sequence[NDArray[Any]]) -> None:
+        self.name, self.rest = name, iter(parts)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        part = next(self.rest, None)
+        return None if part is None else {self.name: part}
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from systolith.exchange import ExchangeError, ImportedModel, import_onnx, quanti
 from systolith.network import ActType, Conv2d, IntegerNetwork, Table, forward
 from tests.support.onnx_graphs import GraphBuilder
 
-IMAGES = np.random.default_rng(3).normal(0, 1, (12, 3, 8, 8)).astype(np.float32)
+IMAGES: Any = np.random.default_rng(3).normal(0, 1, (12, 3, 8, 8)).astype(np.float32)
 
 
 def _weights(build: GraphBuilder, *shape: int) -> str:
@@ -142,11 +142,12 @@ def test_all_refused_operators_are_named_before_the_images_are_run(
 
     runs: list[int] = []
     quantize = calibrating._quantize
-    monkeypatch.setattr(
-        calibrating,
-        "_quantize",
-        lambda prepared, images, file: (runs.append(len(images)), quantize(prepared, images, file)),
-    )
+
+    def counting(prepared: Path, images: NDArray[Any], file: Path) -> None:
+        runs.append(len(images))
+        quantize(prepared, images, file)
+
+    monkeypatch.setattr(calibrating, "_quantize", counting)
     build = GraphBuilder((3, 8, 8))
     x = build.node("Conv", "x", _weights(build, 4, 3, 3, 3))
     x = build.node("InstanceNormalization", x, build.const(np.ones(4)), build.const(np.zeros(4)))

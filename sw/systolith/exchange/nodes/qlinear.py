@@ -88,7 +88,10 @@ def read_q_linear_concat(node: Node, values: Sequence[Value], draft: Draft) -> V
     ys, yz, *rest = values
     if not rest or len(rest) % 3:
         raise ExchangeError.of(f"has {len(values)} inputs; 2, and 3 for each part, are needed")
-    parts = [(*rest[place : place + 3], 1) for place in range(0, len(rest), 3)]
+    parts: list[Operand] = [
+        (x, scale, zero, 1)
+        for x, scale, zero in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+    ]
     return _read_composed(node, draft, read_concat, parts, (ys, yz))
 
 

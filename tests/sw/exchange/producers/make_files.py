@@ -14,20 +14,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from brevitas import nn as qnn
-from brevitas.export import export_onnx_qcdq, export_qonnx
-from brevitas.quant import (
-    Int8ActPerTensorFixedPoint,
-    Int8ActPerTensorFloat,
-    Int8WeightPerTensorFixedPoint,
-    Int8WeightPerTensorFloat,
-    Uint8ActPerTensorFixedPoint,
-    Uint8ActPerTensorFloat,
-)
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+qnn: Any = import_module("brevitas.nn")
+exports: Any = import_module("brevitas.export")
+quants: Any = import_module("brevitas.quant")
 
 IMAGES = np.random.default_rng(1).standard_normal((16, 3, 8, 8)).astype(np.float32)
 
@@ -41,8 +35,11 @@ class Branches(nn.Module):
         self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
         self.join, self.dilated = nn.Conv2d(16, 8, 1), nn.Conv2d(4, 4, 3, padding=2, dilation=2)
         self.fc = nn.Linear(4, 5)
-        self.norm.running_mean.normal_(0, 0.3)
-        self.norm.running_var.uniform_(0.5, 2)
+        for name, values in self.norm.named_buffers():
+            if name == "running_mean":
+                values.normal_(0, 0.3)
+            elif name == "running_var":
+                values.uniform_(0.5, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute logits."""
@@ -51,7 +48,8 @@ class Branches(nn.Module):
         a, b = torch.sigmoid(self.join(torch.cat([y, z], 1))).chunk(2, 1)
         y = F.hardtanh(self.dilated(a), -1, 1) + b
         y = F.avg_pool2d(y, 3, stride=1, padding=1)
-        return self.fc(F.adaptive_avg_pool2d(y, 1).flatten(1))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(y, 1).flatten(1))
+        return logits
 
 
 class Quantized(nn.Module):
@@ -76,10 +74,11 @@ class Quantized(nn.Module):
         y = self.same(self.relu(self.norm(self.first(self.images(x)))))
         z = self.same(self.relu2(self.depthwise(y)))
         y = self.sigmoid(self.join(torch.cat([y, z], 1))).value
-        return self.fc(self.out(self.last(self.grow(F.max_pool2d(y, 2)))).flatten(1))
+        logits: Tensor = self.fc(self.out(self.last(self.grow(F.max_pool2d(y, 2)))).flatten(1))
+        return logits
 
 
-class Reader(CalibrationDataReader):
+class Reader:
     """The images, one after the other."""
 
     def __init__(self) -> None:
@@ -132,15 +131,23 @@ def write_nncf(ready: Path, folder: Path) -> None:
 
 def write_brevitas(folder: Path) -> None:
     """Export from Brevitas, in both formats, with any scales and powers of two."""
-    floats = (Int8WeightPerTensorFloat, Int8ActPerTensorFloat, Uint8ActPerTensorFloat)
-    fixed = (Int8WeightPerTensorFixedPoint, Int8ActPerTensorFixedPoint, Uint8ActPerTensorFixedPoint)
+    floats = (
+        quants.Int8WeightPerTensorFloat,
+        quants.Int8ActPerTensorFloat,
+        quants.Uint8ActPerTensorFloat,
+    )
+    fixed = (
+        quants.Int8WeightPerTensorFixedPoint,
+        quants.Int8ActPerTensorFixedPoint,
+        quants.Uint8ActPerTensorFixedPoint,
+    )
     for name, how in (("w4a4", floats), ("w4a4_fixed", fixed)):
         torch.manual_seed(3)
         model = Quantized(*how).train()
         for _ in range(3):
             model(torch.from_numpy(IMAGES))
         one = torch.from_numpy(IMAGES[:1])
-        for form, export in (("qonnx", export_qonnx), ("qcdq", export_onnx_qcdq)):
+        for form, export in (("qonnx", exports.export_qonnx), ("qcdq", exports.export_onnx_qcdq)):
             path = str(folder / f"brevitas_{form}_{name}.onnx")
             export(model.eval(), args=one, export_path=path, dynamo=False)
 
