@@ -18,10 +18,11 @@ from benchmarks.pruning import table as pruning
 from benchmarks.pruning.digits import table as digits
 from benchmarks.tflite import table as tflite
 from benchmarks.tuning import equal, front, learned, searches
+from benchmarks.zoo import table as zoo
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = (DOCS / "benchmarks.md", DOCS / "onnx.md", DOCS / "tflite.md")
+PAGES = tuple(DOCS / f"{name}.md" for name in ("benchmarks", "onnx", "tflite", "zoo"))
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """Where a table stands in the page, and which."""
 
@@ -90,6 +91,10 @@ def rows_of(name: str) -> Iterable[str]:
             return runtime_rows()
         case "few_bits":
             return few_bit_rows()
+        case "zoo_cards":
+            return zoo.card_rows()
+        case "zoo_rtl":
+            return zoo.rtl_rows()
         case "equal":
             return equal.table_rows(list(equal.summary(_read(equal.RESULT)["runs"])))
     raise ValueError(f"there is no table {name!r}")

@@ -29,7 +29,9 @@ SEED, IMAGES = 0, 4
 CARDS = Path(str(zoo.__file__)).parent / zoo.CARDS
 
 
-def measure(name: str, *, quick: bool = False) -> tuple[zoo.ZooCard, dict[str, Any]]:
+def measure(
+    name: str, *, quick: bool = False, rtl: bool = True
+) -> tuple[zoo.ZooCard, dict[str, Any]]:
     """Make a network, compare it in integers and in RTL.
 
     Parameters
@@ -38,6 +40,8 @@ def measure(name: str, *, quick: bool = False) -> tuple[zoo.ZooCard, dict[str, A
         Name in the zoo.
     quick : bool
         Compile without optimization.
+    rtl : bool
+        Whether to simulate the Verilog, too.
 
     Raises
     ------
@@ -58,7 +62,8 @@ def measure(name: str, *, quick: bool = False) -> tuple[zoo.ZooCard, dict[str, A
     golden = forward(network, images)
     for output in network.outputs:
         assert np.array_equal(golden[output], reference[output]), f"{name}: '{output}' differs"
-    rtl = simulate(plan, images, [reference[output] for output in network.outputs], seconds, quick)
+    wanted = [reference[output] for output in network.outputs]
+    simulated = simulate(plan, images, wanted, seconds, quick) if rtl else {}
     return card, {
         "seed": SEED,
         "network_hash": content_hash(network),
@@ -67,7 +72,7 @@ def measure(name: str, *, quick: bool = False) -> tuple[zoo.ZooCard, dict[str, A
         "images": len(images),
         "outputs_per_image": int(sum(golden[each][0].size for each in network.outputs)),
         "executor": made.executor,
-        **rtl,
+        **simulated,
         "seconds": seconds,
     }
 
@@ -121,12 +126,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(zoo.ZOO))
     parser.add_argument("--all", action="store_true", help="all networks")
+    parser.add_argument("--quick", action="store_true", help="compile without optimization")
+    parser.add_argument("--no-rtl", action="store_true", help="compare integers only")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name in zoo.ZOO if arguments.all else arguments.names:
         print(name, flush=True)
         try:
-            card, row = measure(zoo.find_entry(name).name)
+            card, row = measure(
+                zoo.find_entry(name).name, quick=arguments.quick, rtl=not arguments.no_rtl
+            )
         except UnsupportedModelError as error:
             print(f"not supported yet: {error}", flush=True)
             continue

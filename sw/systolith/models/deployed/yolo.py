@@ -10,7 +10,7 @@ __all__ = ["TinyYOLO"]
 
 
 class TinyYOLO(nn.Module):
-    """Two heads, of an eighth and of a quarter of the image; 13.2 M MACs on 64x64 images.
+    """Two heads, of an eighth and of a quarter of the image; 8.4 M MACs on 64x64 images.
 
     Parameters
     ----------
