@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.exchange.table import few_bit_rows, runtime_rows
+from benchmarks.physical import costs
 from benchmarks.physical import table as physical
 from benchmarks.pruning import post_training, quantized
 from benchmarks.pruning import table as pruning
@@ -83,8 +84,6 @@ def rows_of(name: str) -> Iterable[str]:
             return tflite.result_rows()
         case "tflite_rtl":
             return tflite.rtl_rows()
-        case "tflite_narrow":
-            return tflite.narrow_rows()
         case "tflite_cifar10":
             return tflite.cifar_rows()
         case "runtime":
@@ -95,6 +94,8 @@ def rows_of(name: str) -> Iterable[str]:
             return zoo.card_rows()
         case "zoo_rtl":
             return zoo.rtl_rows()
+        case "operator_costs":
+            return costs.cost_rows()
         case "equal":
             return equal.table_rows(list(equal.summary(_read(equal.RESULT)["runs"])))
     raise ValueError(f"there is no table {name!r}")
