@@ -42,6 +42,7 @@ from systolith.quant import (
     QuantUpsample,
     Scaling,
     Wiring,
+    image_batch,
 )
 
 __all__ = ["IntegerGraph", "IntegerModel"]
@@ -168,6 +169,8 @@ class IntegerModel(IntegerGraph):
     def quantize_input(self, images: Tensor | NDArray[np.float32]) -> IntArray:
         """Quantize float images, shape (N, *input_shape), to int64 of the input type.
 
+        Sequences (N, C, L) become images of one row.
+
         Raises
         ------
         NetworkError
@@ -182,6 +185,7 @@ class IntegerModel(IntegerGraph):
                 "network itself takes: the model in integer mode, trace() and forward()"
             )
             raise NetworkError([problem])
+        given = image_batch(given)
         if tuple(given.shape[1:]) != self.input_shape:
             shape = f"(N, {str(self.input_shape)[1:]}"
             raise NetworkError([f"images must have shape {shape}, got {tuple(given.shape)}"])

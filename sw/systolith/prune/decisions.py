@@ -52,18 +52,20 @@ class Decisions:
 
 
 def weight_shape(weight: Tensor) -> WeightShape:
-    """Return the shape of weights as (F, C, Kh, Kw); linear layers have (O, I, 1, 1).
+    """Return the shape of weights as (F, C, Kh, Kw).
+
+    Linear layers have (O, I, 1, 1), convolutions of sequences (F, C, 1, K).
 
     Raises
     ------
     PruneError
-        If the tensor has neither 2 nor 4 axes.
+        If the tensor has other than 2 to 4 axes.
     """
-    if weight.ndim not in (2, 4):
-        raise PruneError(
-            [f"weights and masks need shape (F, C, Kh, Kw) or (O, I), got {tuple(weight.shape)}"]
-        )
-    filters, channels, kh, kw = (*weight.shape, 1, 1)[:4]
+    if weight.ndim not in (2, 3, 4):
+        needed = "(F, C, Kh, Kw), (F, C, K) or (O, I)"
+        raise PruneError([f"weights and masks need shape {needed}, got {tuple(weight.shape)}"])
+    filters, channels, *taps = weight.shape
+    kh, kw = (1, 1, *taps)[-2:]
     return filters, channels, kh, kw
 
 

@@ -28,7 +28,10 @@ class Prunable(Protocol):
     mask: Tensor
 
 
-def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear | Prunable]:
+PrunableLayer = nn.Conv1d | nn.Conv2d | nn.Linear | Prunable
+
+
+def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
     """Return convolutions and linear layers by qualified name, in the order of their registration.
 
     Layers of a quantized model count, too; their weights have 4 or 2 axes.
@@ -36,7 +39,7 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear | Pruna
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
         or (isinstance(module, Prunable) and module.weight.ndim in (2, 4))
     }
 
@@ -52,7 +55,7 @@ def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, 
         If the pattern does not fit a layer; all of them are listed.
     """
     layers = prunable_layers(model)
-    convolutions = [name for name, layer in layers.items() if layer.weight.ndim == 4]
+    convolutions = [name for name, layer in layers.items() if layer.weight.ndim > 2]
     return check_patterns(
         model, {name: pattern for name in convolutions[1:] if layers[name].weight.shape[1] > 1}
     )
@@ -151,7 +154,7 @@ def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]
         shape = weight_shape(layers[name].weight)
         select = pattern.select
         if isinstance(select, KOutOfN) and shape[1] % select.n:
-            axis = "in_channels" if layers[name].weight.ndim == 4 else "in_features"
+            axis = "in_channels" if layers[name].weight.ndim > 2 else "in_features"
             yield (
                 f"{select.k}-out-of-{select.n} pruning needs {axis} divisible by {select.n}, "
                 f"but layer '{name}' has {shape[1]}"

@@ -37,6 +37,7 @@ from systolith.quant.posttraining import (
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.recognition.folding import fold_batch_norm
+from systolith.quant.recognition.sequences import image_batch
 from systolith.quant.requantizing import Activation, Scaling
 from systolith.quant.weighted import QuantConv2d, QuantLinear, WeightIntegers
 
@@ -77,6 +78,7 @@ __all__ = [
     "fake_quantize",
     "float_masks",
     "fold_batch_norm",
+    "image_batch",
     "prepare",
     "quantize",
     "quantize_trained",

@@ -15,6 +15,7 @@ from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers, replace_values
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTable
 from systolith.quant.quantizers import ActQuantizer
+from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.requantizing import Requantizing
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -84,14 +85,16 @@ class QuantizedModel(nn.Module):
         return MappingProxyType(self._origins)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float logits, shape (N, classes), of float images."""
-        return self.trace(images)[self.wirings[-1].name]
+        """Float logits, shape (N, classes), of float images; sequences give sequences."""
+        result = self.trace(images)[self.wirings[-1].name]
+        one_row = images.ndim == 3 and result.ndim == 4
+        return result.squeeze(2) if one_row else result
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
         """Fake-quantized input and output of every layer, by name, of images of any float type."""
         if not images.is_floating_point():
             raise UnsupportedModelError([f"images must be float, got {images.dtype}"])
-        images = images.to(self.input_quantizer.log2_step.dtype)
+        images = image_batch(images.to(self.input_quantizer.log2_step.dtype))
         if self.training:
             return self._run(images, _forward)
         return self._evaluate(images)
@@ -127,6 +130,7 @@ class QuantizedModel(nn.Module):
         UnsupportedModelError
             If the float model read the size of its images, and `input_shape` differs.
         """
+        input_shape = None if input_shape is None else image_shape(input_shape)
         if self.fixed_shape and input_shape not in (None, self.input_shape):
             problem = (
                 f"images must have shape {self.input_shape}, got {input_shape}: the model reads "
@@ -240,6 +244,7 @@ class QuantizedModel(nn.Module):
             If there are no images, or they are not floats of the input's shape.
         """
         UnsupportedModelError.raise_if_any(kind_problems("images", images, Tensor))
+        images = image_batch(images)
         shape, inner = tuple(images.shape), ", ".join(map(str, self.input_shape))
         if (
             not images.is_floating_point()

@@ -49,6 +49,7 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
+from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.requantizing import Activation
 from systolith.quant.sharing import SharedSteps, ends_of, share_steps
 from systolith.quant.weighted import QuantConv2d, QuantLinear
@@ -78,7 +79,8 @@ def prepare(
         instead. Frozen weights, such as those of a fixed shortcut, stay frozen.
     images : Tensor of float32, shape (N, *input_shape)
         Training images for calibrating the steps; a few hundred are enough. Other float types
-        become float32.
+        become float32. Sequences (N, C, L) are images of one row: the integer network reads
+        (C, 1, L).
     config : QuantConfig, optional
         Widths. Default: 8 bits.
     masks : MaskSet, optional
@@ -124,7 +126,7 @@ def prepare(
     quantized = QuantizedModel(
         input_quantizer,
         builder.build(),
-        tuple(images.shape[1:]),
+        image_shape(tuple(images.shape[1:])),
         {layer.name: layer.qualified_name for layer in traced},
         network.notes,
         network.fixed_shape,
@@ -237,10 +239,14 @@ class _Builder:
             activation=layer.activation,
             weight_quantizer=self._weight_quantizer(layer, operation),
             output=self._output(layer),
-            mask=self._masks.get(layer.weight),
+            mask=self._mask(layer),
             pattern=self._pattern(layer),
             slope=layer.slope,
         )
+
+    def _mask(self, layer: FloatLayer) -> Tensor | None:
+        mask = self._masks.get(layer.weight)
+        return None if mask is None else image_batch(mask)
 
     def _pattern(self, layer: FloatLayer) -> Pattern:
         return self._masks.patterns.get(layer.weight, Pattern())
@@ -362,7 +368,7 @@ def _mask_problems(
             continue
         if name not in weights:
             yield f"masks must name a weight of {', '.join(weights)}, got '{name}'"
-        elif mask.shape != weights[name].shape:
+        elif image_batch(mask).shape != weights[name].shape:
             yield (
                 f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "
                 f"got {tuple(mask.shape)}"
@@ -370,9 +376,9 @@ def _mask_problems(
 
 
 def _tensor_problems(images: Tensor) -> Iterator[str]:
-    if not images.is_floating_point() or images.ndim not in (2, 4) or not images.numel():
+    if not images.is_floating_point() or images.ndim not in (2, 3, 4) or not images.numel():
         yield (
-            "calibration images must be float of shape (N, C, H, W) or (N, features), "
+            "calibration images must be float of shape (N, C, H, W), (N, C, L) or (N, features), "
             f"got {images.dtype} {tuple(images.shape)}"
         )
     elif not torch.isfinite(images).all():

@@ -10,12 +10,14 @@ from torch.nn.utils import parametrize
 
 __all__ = ["as_used", "is_leaf", "kind_of", "misfit", "of_function", "of_weights"]
 
-_M = TypeVar("_M", nn.Conv2d, nn.Linear, nn.BatchNorm1d | nn.BatchNorm2d)
+_M = TypeVar("_M", nn.Conv1d | nn.Conv2d, nn.Linear, nn.BatchNorm1d | nn.BatchNorm2d)
 _CONTAINERS = (
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel),
     nn.parallel.DistributedDataParallel,
 )
 
+_FUNCTIONS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Linear: F.linear}
+_SEQUENCE_AXES = 3
 _PRODUCTS = (torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__)
 
 
@@ -40,7 +42,8 @@ def as_used(module: nn.Module) -> nn.Module:
         return module
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
     trained = any(parameter.requires_grad for parameter in module.parameters())
-    if kind is nn.Conv2d and isinstance(module, nn.Conv2d) and weight is not None:
+    if kind in (nn.Conv1d, nn.Conv2d) and weight is not None:
+        assert isinstance(module, nn.Conv1d | nn.Conv2d)
         settings = module.stride, module.padding, module.dilation, module.groups
         return _conv(trained, weight, bias, *settings, module.padding_mode)
     if kind is nn.Linear and weight is not None:
@@ -56,7 +59,7 @@ def of_function(
     if kind is None or owner is None or not args or not isinstance(args[0], Tensor):
         return None
     trained = any(parameter.requires_grad for parameter in owner.parameters())
-    for base, function in ((nn.Conv2d, F.conv2d), (nn.Linear, F.linear)):
+    for base, function in _FUNCTIONS.items():
         if func is function and issubclass(kind, base):
             return _with_weights(func, args, kwargs, trained)
     return None
@@ -84,7 +87,7 @@ def of_weights(
 def _with_weights(
     func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], trained: bool
 ) -> nn.Module | None:
-    if func is F.conv2d:
+    if func in (F.conv1d, F.conv2d):
         names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
         given = dict(zip(names, args, strict=False)) | dict(kwargs)
         stride, padding = given.get("stride", 1), given.get("padding", 0)
@@ -121,11 +124,12 @@ def _conv(
     dilation: Any,
     groups: int,
     padding_mode: Any,
-) -> nn.Conv2d:
-    conv = nn.Conv2d(
+) -> nn.Conv1d | nn.Conv2d:
+    kind = nn.Conv1d if weight.ndim == _SEQUENCE_AXES else nn.Conv2d
+    conv = kind(
         weight.shape[1] * groups,
         weight.shape[0],
-        (weight.shape[2], weight.shape[3]),
+        tuple(weight.shape[2:]),
         stride=stride,
         padding=padding,
         dilation=dilation,

@@ -29,7 +29,7 @@ class OperatorRow:
     Parameters
     ----------
     name : str
-        As in :mod:`torch.nn.functional`, if it is there.
+        As in :mod:`torch.nn.functional`, if it is there; that of images, for sequences, too.
     calls : tuple
         Functions; methods as strings, ``"Tensor.relu"``.
     parameters : tuple of str
@@ -73,7 +73,7 @@ def _evaluating(module: nn.Module) -> Mapping[str, Any]:
 
 OPERATORS = (
     # Layers with weights.
-    OperatorRow("conv2d", (F.conv2d, torch.conv2d), modules=(nn.Conv2d,)),
+    OperatorRow("conv2d", (F.conv1d, F.conv2d), modules=(nn.Conv1d, nn.Conv2d)),
     OperatorRow("linear", (F.linear,), modules=(nn.Linear,)),
     OperatorRow(
         "batch_norm",
@@ -153,25 +153,28 @@ OPERATORS = (
     # Pools and reductions.
     OperatorRow(
         "max_pool2d",
-        (F.max_pool2d, torch.max_pool2d),
+        (F.max_pool1d, F.max_pool2d, torch.max_pool1d, torch.max_pool2d),
         ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
-        (nn.MaxPool2d,),
+        (nn.MaxPool1d, nn.MaxPool2d),
     ),
     OperatorRow(
         "avg_pool2d",
-        (F.avg_pool2d,),
+        (F.avg_pool1d, F.avg_pool2d),
         ("kernel_size", "stride", "padding")
         + ("ceil_mode", "count_include_pad", "divisor_override"),
-        (nn.AvgPool2d,),
+        (nn.AvgPool1d, nn.AvgPool2d),
     ),
     OperatorRow(
-        "adaptive_avg_pool2d", (F.adaptive_avg_pool2d,), ("output_size",), (nn.AdaptiveAvgPool2d,)
+        "adaptive_avg_pool2d",
+        (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d),
+        ("output_size",),
+        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d),
     ),
     OperatorRow(
         "adaptive_max_pool2d",
-        (F.adaptive_max_pool2d,),
+        (F.adaptive_max_pool1d, F.adaptive_max_pool2d),
         ("output_size", "return_indices"),
-        (nn.AdaptiveMaxPool2d,),
+        (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d),
     ),
     OperatorRow("mean", (torch.mean, "Tensor.mean"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
     OperatorRow("sum", (torch.sum, "Tensor.sum"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
@@ -269,7 +272,11 @@ OPERATORS = (
         (F.pad,),
         ("pad", "mode", "value"),
         settings={
+            nn.ZeroPad1d: lambda m: {"pad": m.padding},
             nn.ZeroPad2d: lambda m: {"pad": m.padding},
+            nn.ConstantPad1d: lambda m: {"pad": m.padding, "value": m.value},
+            nn.ReflectionPad1d: lambda m: {"pad": m.padding, "mode": "reflect"},
+            nn.ReplicationPad1d: lambda m: {"pad": m.padding, "mode": "replicate"},
             nn.ConstantPad2d: lambda m: {"pad": m.padding, "value": m.value},
             nn.ReflectionPad2d: lambda m: {"pad": m.padding, "mode": "reflect"},
             nn.ReplicationPad2d: lambda m: {"pad": m.padding, "mode": "replicate"},

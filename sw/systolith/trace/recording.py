@@ -165,7 +165,7 @@ class _Recorder(TorchFunctionMode):
                 continue
             if module is not self.model and is_leaf(module):
                 replacement = partial(self._leaf, module, module.forward)
-            elif isinstance(module, nn.Conv2d | nn.Linear):  # a subclass
+            elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):  # a subclass
                 replacement = partial(self._owner, module, module.forward)
             else:
                 continue

@@ -114,12 +114,12 @@ def test_images_that_do_not_fit_name_the_layer() -> None:
 
 
 @pytest.mark.parametrize(
-    "images", [IMAGES[:0], (IMAGES * 255).to(torch.uint8), IMAGES[0], IMAGES.bool()]
+    "images", [IMAGES[:0], (IMAGES * 255).to(torch.uint8), IMAGES[0, 0, 0], IMAGES.bool()]
 )
 def test_other_images_are_refused(images: Tensor) -> None:
     (problem,) = problems_of(_net(), images)
     assert problem == (
-        "calibration images must be float of shape (N, C, H, W) or (N, features), "
+        "calibration images must be float of shape (N, C, H, W), (N, C, L) or (N, features), "
         f"got {images.dtype} {tuple(images.shape)}"
     )
 

@@ -60,7 +60,7 @@ def find_misfits(
         made = [(group, group.outputs.get(name, ())) for group in groups]
         needs = [("filters", select.shared_by, filters, made)]
         if isinstance(select, KOutOfN):
-            axis = "in_channels" if layer.weight.ndim == 4 else "in_features"
+            axis = "in_channels" if layer.weight.ndim > 2 else "in_features"
             needs.append((axis, select.n, channels, read))
         for axis, divisor, size, parts in needs:
             left = _remainders(size, parts, portions, divisor)

@@ -179,7 +179,7 @@ def _quantize(
 
 
 def _read(model: nn.Module, images: Tensor) -> Reading:
-    if images.is_floating_point() and images.ndim in (2, 4) and images.numel():
+    if images.is_floating_point() and images.ndim in (2, 3, 4) and images.numel():
         return read_layers(model, images.float())
     return Reading(layers=[], shapes={}, problems=(), network=None)
 

@@ -18,7 +18,6 @@ _BY_KIND: Mapping[str, str] = {
         ("GroupNorm", "InstanceNorm2d", "LayerNorm"), "replace it by nn.BatchNorm2d and train"
     ),
     "ConvTranspose2d": "upsample on the host, or train a network without it",
-    "Conv1d": "use nn.Conv2d with a kernel of 1 x K on images of height 1",
     "LSTM": "recurrent layers have no hardware; use convolutions",
     "GRU": "recurrent layers have no hardware; use convolutions",
 }

@@ -22,6 +22,8 @@ KeptCost = Callable[[Mapping[str, int]], float]
 Groups that are not named are whole. The cost never grows when fewer units are kept.
 """
 
+_WEIGHTED = nn.Conv1d | nn.Conv2d | nn.Linear
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCost:
@@ -90,7 +92,7 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
     device = next((parameter.device for parameter in model.parameters()), images.device)
     with ExitStack() as hooks, evaluating(model):
         for name, module in model.named_modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
+            if isinstance(module, _WEIGHTED):
 
                 def add(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
                     weight = module.get_parameter("weight")
@@ -139,7 +141,7 @@ def parameters_after(model: nn.Module, groups: Iterable[ChannelGroup], images: T
     weights = {
         name: module.weight.numel()
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, _WEIGHTED)
     }
 
     def parameters(kept: Mapping[str, int]) -> float:

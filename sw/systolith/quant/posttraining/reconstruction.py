@@ -16,6 +16,7 @@ from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTa
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.posttraining.coordinate_descent import round_by_descent
 from systolith.quant.posttraining.moments import measure_moments
+from systolith.quant.recognition.sequences import image_batch
 from systolith.quant.requantizing import Activation, Requantizing
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -100,6 +101,7 @@ def reconstruct_(
     )
     if settings.changes_nothing:
         return
+    images = image_batch(images)
     if problems := list(_image_problems(model, images)):
         raise UnsupportedModelError(problems)
     images = images.to(model.input_quantizer.log2_step)

@@ -28,6 +28,7 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
+from systolith.quant.recognition.sequences import image_batch
 from systolith.quant.requantizing import pad
 from systolith.trace import evaluating, record
 
@@ -83,7 +84,7 @@ def comparison_problems(model: nn.Module, network: FloatNetwork, images: Tensor)
 
 def evaluate_layers(layers: Sequence[FloatLayer], images: Tensor) -> dict[str, Tensor]:
     """Compute every layer of a float network, and its input, for images of shape (N, ...)."""
-    values = {INPUT: images}
+    values = {INPUT: image_batch(images)}
     with torch.no_grad():
         for layer in layers:
             values[layer.name] = _evaluate(layer, [values[name] for name in layer.inputs])

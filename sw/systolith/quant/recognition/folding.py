@@ -5,6 +5,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from systolith.network import Shape
 from systolith.quant.recognition.operations import ScaleAndShift
 
 __all__ = ["batch_norm_scale", "fold_batch_norm", "fold_scale", "scale_channels"]
@@ -53,7 +54,7 @@ def fold_batch_norm(layer: _Layer, norm: BatchNorm) -> _Layer:
     return _with_parameters(layer, weight.float(), shift.float(), trained)
 
 
-def batch_norm_scale(norm: BatchNorm, shape: torch.Size) -> ScaleAndShift:
+def batch_norm_scale(norm: BatchNorm, shape: Shape) -> ScaleAndShift:
     """Write a batch norm in evaluation as a factor and a shift, of one image's shape."""
     channels = (-1, *[1] * (len(shape) - 1))
     factor, shift = (

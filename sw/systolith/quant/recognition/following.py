@@ -13,6 +13,7 @@ from systolith.quant.recognition.operations import (
     Reshape,
     TakeChannels,
 )
+from systolith.quant.recognition.sequences import image_shape
 from systolith.quant.recognition.tabulating import Tabulating
 from systolith.quant.recognition.unfolded import Unfolded
 from systolith.trace import Recording, qualified_name, readable_name, title
@@ -65,7 +66,8 @@ class Following(Tabulating):
         layer = self.shapes[self.sources[first]]
         values = self.recording.values
         origin = first if first in values else first.all_input_nodes[0]
-        if not self.moved.follow(node, self.shape_of(origin), values[origin], layer):
+        shape = tuple(values[origin].shape[1:])
+        if not self.moved.follow(node, shape, values[origin], layer):
             self.refuse_operation(node)
         elif node in self.moved.places and self.moved.stays(node, layer):
             del self.moved.places[node]
@@ -77,6 +79,7 @@ class Following(Tabulating):
         places = self.moved.places.pop(node, None)
         if places is None:
             return
+        places = places.reshape(image_shape(tuple(places.shape)))
         before, moved = self.sources[node], node
         while isinstance(self.operations[moved], Pass | Activate):
             moved = moved.all_input_nodes[0]

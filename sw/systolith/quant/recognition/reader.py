@@ -45,6 +45,7 @@ from systolith.quant.recognition.operations import (
     ToVectors,
 )
 from systolith.quant.recognition.recognize import depends_on_size, recognize
+from systolith.quant.recognition.sequences import image_call, image_shape
 from systolith.quant.recognition.unfolded import Unfolded
 from systolith.quant.requantizing import Activation
 from systolith.trace import Recording, qualified_name, read_call, readable_name, title
@@ -113,8 +114,8 @@ class Reader(Carrying):
         )
 
     def shape_of(self, node: fx.Node) -> Shape:
-        """Shape of one image's value of a node."""
-        return tuple(self.recording.values[node].shape[1:])
+        """Shape of one image's value of a node; a sequence is an image of one row."""
+        return image_shape(tuple(self.recording.values[node].shape[1:]))
 
     def _recognize(self, node: fx.Node) -> Operation | None:
         if node.target is changed_through_a_view:
@@ -123,7 +124,7 @@ class Reader(Carrying):
             return self.operations[node.all_input_nodes[0]]
         if any(source not in self.recording.values for source in node.all_input_nodes):
             return None  # it reads a list of tensors, which has been reported
-        call = read_call(node, self.recording.values)
+        call = image_call(read_call(node, self.recording.values))
         operation, reasons = recognize(call)
         self.fixed_shape |= depends_on_size(call, operation)
         before = self.recording.values[node.all_input_nodes[0]]
@@ -212,10 +213,15 @@ class Reader(Carrying):
         )
         self.sources[node] = name
         shape = self.shape_of(node)
-        if isinstance(operation, AveragePool | MaxPool) and len(shape) != 3:
+        if isinstance(operation, AveragePool | MaxPool) and self._drops_axes(node):
             self._drop_axes(node, name, operation, shape)
         else:
             self.shapes[name] = shape
+
+    def _drops_axes(self, node: fx.Node) -> bool:
+        """Whether a value has fewer axes than the one that it is computed from."""
+        values, first = self.recording.values, node.all_input_nodes[0]
+        return first in values and values[node].ndim < values[first].ndim
 
     def _drop_axes(
         self, node: fx.Node, name: str, operation: AveragePool | MaxPool, shape: Shape
@@ -280,7 +286,7 @@ class Reader(Carrying):
             or self.unfolded.get(first)
             or not isinstance(self.operations[origin], Convolve | Multiply)
         ):
-            scale = batch_norm_scale(operation.module, self.recording.values[node].shape[1:])
+            scale = batch_norm_scale(operation.module, self.shape_of(node))
             self.operations[node] = scale
             self.carry(first, node, scale)
             return

@@ -91,9 +91,18 @@ def test_a_relu_behind_a_mean_is_fused_into_it() -> None:
 @pytest.mark.parametrize("axis", [2, 3])
 def test_a_mean_over_one_axis_is_a_pool_if_the_axis_is_kept(axis: int) -> None:
     assert_computes_the_same(Written(lambda m, x: m.a(x).mean(axis, keepdim=True)))
-    assert problems_of(Written(lambda m, x: m.a(x).mean(axis))) == [
+
+
+def test_a_mean_over_columns_needs_to_keep_the_axis() -> None:
+    assert problems_of(Written(lambda m, x: m.a(x).mean(3))) == [
         "'mean' (method mean): needs keepdim=True, or a flattening behind it"
     ]
+
+
+def test_a_mean_over_rows_gives_a_sequence() -> None:
+    (_, pool) = read_network(Written(lambda m, x: m.a(x).mean(2)), IMAGES).layers
+    assert isinstance(pool.operation, AveragePool)
+    assert pool.operation.kernel_size == (6, 1)
 
 
 @pytest.mark.parametrize("options", [{"dim": 1}, {"dim": None}, {"dim": (0, 2, 3)}])
