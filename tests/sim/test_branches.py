@@ -92,8 +92,20 @@ class UNet(nn.Module):
         return result
 
 
+class Transposed(UNet):
+    """As :class:`UNet`, up again by transposed convolutions: one with a cut, one depthwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below = nn.Conv2d(4, 3, 3, padding=1)
+        self.up = nn.Sequential(
+            nn.ConvTranspose2d(3, 4, 4, 2, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+        )
+        self.after = nn.ConvTranspose2d(8, 2, 3, 2, 1, 1, groups=2)
+
+
 @pytest.mark.parametrize("multipliers", first_few([12, 100], 1))
-@pytest.mark.parametrize("kind", [Fire, Dense, Shuffle, UNet])
+@pytest.mark.parametrize("kind", [Fire, Dense, Shuffle, UNet, Transposed])
 def test_branches_meet_again(kind: type[nn.Module], multipliers: int) -> None:
     torch.manual_seed(0)
     images = torch.rand(8, 3, 4, 6)

@@ -32,7 +32,7 @@ from systolith.network import FITTED_MULTIPLIER_BITS, IntArray, IntegerNetwork, 
 
 __all__ = ["ImportedModel", "import_model", "import_onnx"]
 
-WEIGHTED = {"Conv", "Gemm", "MatMul"}
+WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 """Operators whose second input is weights."""
 FLOAT_WEIGHTS = "its weights are float constants"
 NOT_QUANTIZED = (

@@ -57,6 +57,7 @@ from systolith.network.numbers import (
     signed_bits,
 )
 from systolith.network.pattern import Pattern
+from systolith.network.phases import PhaseWindow, phase_order, split_phases
 from systolith.network.requantizing import requantize
 from systolith.network.rolling import RolledNetwork, roll_network
 from systolith.network.storage import content_hash, load, save
@@ -98,6 +99,7 @@ __all__ = [
     "Padding",
     "Pattern",
     "PerNeuron",
+    "PhaseWindow",
     "Requantize",
     "Requantized",
     "RolledNetwork",
@@ -121,11 +123,13 @@ __all__ = [
     "forward",
     "identifier",
     "load",
+    "phase_order",
     "reach_of",
     "requantize",
     "roll_network",
     "save",
     "signed_bits",
+    "split_phases",
     "trace",
     "ungroup_pattern",
     "ungroup_weights",

@@ -31,6 +31,11 @@ class Prunable(Protocol):
 PrunableLayer = nn.Conv1d | nn.Conv2d | nn.Linear | Prunable
 
 
+def _stays_dense(layer: Prunable) -> bool:
+    """Whether a layer holds all phases of a transposed convolution."""
+    return getattr(layer, "phases", None) is not None
+
+
 def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
     """Return convolutions and linear layers by qualified name, in the order of their registration.
 
@@ -40,7 +45,11 @@ def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
-        or (isinstance(module, Prunable) and module.weight.ndim in (2, 4))
+        or (
+            isinstance(module, Prunable)
+            and module.weight.ndim in (2, 4)
+            and not _stays_dense(module)
+        )
     }
 
 

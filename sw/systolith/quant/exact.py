@@ -58,7 +58,7 @@ def compute_integers(
             largest = max(-input_type.low, input_type.high)
             sums = largest * float(weight.flatten(1).abs().sum(1).max())
             dtype = torch.float32 if _sums_exactly(x, sums) else torch.float64
-            acc = layer.apply_weights(x.to(dtype), weight.to(dtype), None)
+            acc = layer.apply_integers(x.to(dtype), weight.to(dtype))
             bound = sums + float(integers.bias.abs().max())
             return _requantize(acc, integers.bias, integers.scaling, bound)
         case QuantAdd():

@@ -17,6 +17,7 @@ from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTa
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.requantizing import Requantizing
+from systolith.quant.transposed import QuantConvTranspose2d
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantizedModel", "Wiring", "nonfinite_problems"]
@@ -167,6 +168,10 @@ class QuantizedModel(nn.Module):
         layer = self.layer(name)
         assert isinstance(layer, QuantConv2d | QuantLinear)
         groups = layer.groups if isinstance(layer, QuantConv2d) else 1
+        if isinstance(layer, QuantConvTranspose2d) and not pattern.is_dense:
+            raise UnsupportedModelError(
+                [f"transposed convolutions stay dense, got {pattern} for '{self.origins[name]}'"]
+            )
         filters, channels, kh, kw = (*layer.weight.shape, 1, 1)[:4]
         try:
             return ungroup_pattern(pattern, (filters, channels, kh, kw), groups)

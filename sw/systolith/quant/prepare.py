@@ -1,8 +1,9 @@
 """From a trained float model to one that trains with quantized weights and activations."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,7 @@ from systolith.quant.recognition.operations import (
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.requantizing import Activation
 from systolith.quant.sharing import SharedSteps, ends_of, share_steps
+from systolith.quant.transposed import QuantConvTranspose2d
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 from systolith.trace import as_module, is_nonnegative
 
@@ -231,9 +233,12 @@ class _Builder:
 
     def _convolution(self, layer: FloatLayer, operation: Convolve) -> QuantConv2d:
         conv = operation.module
+        kind: Callable[..., QuantConv2d] = QuantConv2d
+        if operation.phases is not None:
+            kind = partial(QuantConvTranspose2d, phases=operation.phases)
         if layer.norm is not None:
             conv = fold_batch_norm(conv, layer.norm)
-        return QuantConv2d(
+        return kind(
             conv,
             padding=operation.padding,
             activation=layer.activation,
@@ -363,11 +368,18 @@ def _mask_problems(
         for layer in traced
         if isinstance(layer.operation, Convolve | Multiply)
     }
+    transposed = {
+        layer.weight
+        for layer in traced
+        if isinstance(layer.operation, Convolve) and layer.operation.phases is not None
+    }
     for name, mask in masks.items():
         if name not in weights and name in unread:
             continue
         if name not in weights:
             yield f"masks must name a weight of {', '.join(weights)}, got '{name}'"
+        elif name in transposed:
+            yield f"transposed convolutions stay dense, got a mask of '{name}'"
         elif image_batch(mask).shape != weights[name].shape:
             yield (
                 f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "

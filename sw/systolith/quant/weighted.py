@@ -114,6 +114,10 @@ class _Weighted(Requantizing):
         """Multiply inputs with any weights of this layer's shape."""
         raise NotImplementedError
 
+    def apply_integers(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Multiply inputs with weights of :meth:`integers`."""
+        return self.apply_weights(x, weight, None)
+
 
 class QuantConv2d(_Weighted):
     """Convolution with batch norm folded in, activation and output quantizer.

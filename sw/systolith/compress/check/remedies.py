@@ -17,7 +17,8 @@ _BY_KIND: Mapping[str, str] = {
     **dict.fromkeys(
         ("GroupNorm", "InstanceNorm2d", "LayerNorm"), "replace it by nn.BatchNorm2d and train"
     ),
-    "ConvTranspose2d": "upsample on the host, or train a network without it",
+    "ConvTranspose2d": "use one stride, dilation 1 and output_padding up to the padding",
+    "ConvTranspose1d": "use nn.Upsample and nn.Conv1d, and train some epochs",
     "LSTM": "recurrent layers have no hardware; use convolutions",
     "GRU": "recurrent layers have no hardware; use convolutions",
 }

@@ -214,7 +214,15 @@ def _quantizer(values: list[Value]) -> str:
     return next(value.node for value in values if isinstance(value, Integers))
 
 
-COMPUTES = {"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "ReduceMean"}
+COMPUTES = {
+    "AveragePool",
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "GlobalAveragePool",
+    "MatMul",
+    "ReduceMean",
+}
 """Operators that give pending layers."""
 SAME_SHAPE = {"BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc"}
 """Operators of other domains that keep the shape of their first input."""

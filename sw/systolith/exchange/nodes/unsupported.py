@@ -22,7 +22,6 @@ LEFT_TO_HOST: Mapping[str, str] = {
 REWRITES: Mapping[str, str] = {
     **{op: rewrite for op, rewrite in LEFT_TO_HOST.items() if not op.endswith("Sigmoid")},
     "Upsample": "convert the file to operator set 11 or later, where it is Resize",
-    "ConvTranspose": "use strided convolutions only",
     **dict.fromkeys(
         ("GroupNormalization", "InstanceNormalization", "LayerNormalization", "LRN")
         + ("LpNormalization", "MeanVarianceNormalization", "RMSNormalization"),

@@ -44,12 +44,12 @@ from systolith.network import (
     ungroup_weights,
 )
 
-__all__ = ["read_conv", "read_gemm", "read_matmul"]
+__all__ = ["bias_of", "read_conv", "read_gemm", "read_matmul", "weights_of"]
 
 
 def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read a two-dimensional Conv with any number of groups."""
-    weight = _weights(values[1], axis=0)
+    weight = weights_of(values[1], axis=0)
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
         raise ExchangeError.of(f"is {axes}-dimensional; two-dimensional ones are supported")
@@ -89,7 +89,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         )
 
     scale = np.broadcast_to(weight.scale.reshape(-1), filters)
-    offset = _bias(values[2], filters, (filters,)) + _origin_offset(x, weight.integers, scale)
+    offset = bias_of(values[2], filters, (filters,)) + _origin_offset(x, weight.integers, scale)
     return make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
 
 
@@ -129,7 +129,7 @@ def read_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         raise ExchangeError.of(f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported")
     pending = _linear(node, values, draft, transposed=not node.attributes["transB"])
     pending = multiply_pending(pending, np.array([alpha]))
-    bias = _bias(values[2], pending.offset.size, (1, pending.offset.size))
+    bias = bias_of(values[2], pending.offset.size, (1, pending.offset.size))
     return replace(pending, offset=pending.offset + bias * beta)
 
 
@@ -139,7 +139,7 @@ def read_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def _linear(node: Node, values: Sequence[Value], draft: Draft, *, transposed: bool) -> PendingLayer:
-    weight = _weights(values[1], axis=1 if transposed else 0)
+    weight = weights_of(values[1], axis=1 if transposed else 0)
     if weight.integers.ndim != 2:
         raise ExchangeError.of(
             f"has weights of shape {weight.integers.shape}; a matrix is supported"
@@ -194,7 +194,8 @@ def _features(
     return plain, order
 
 
-def _bias(value: Value, channels: int, shape: tuple[int, ...]) -> FloatArray:
+def bias_of(value: Value, channels: int, shape: tuple[int, ...]) -> FloatArray:
+    """Give a bias, one number for each channel; zeros if there is none."""
     if isinstance(value, Absent):
         return np.zeros(channels)
     real = constant_of(value, "a bias")
@@ -210,7 +211,7 @@ def _bias(value: Value, channels: int, shape: tuple[int, ...]) -> FloatArray:
     return np.broadcast_to(real.reshape(-1), channels)
 
 
-def _weights(value: Value, axis: int) -> QuantizedConstant:
+def weights_of(value: Value, axis: int) -> QuantizedConstant:
     """Check weights: quantized, with one scale for all or one for each output channel."""
     match value:
         case QuantizedConstant():

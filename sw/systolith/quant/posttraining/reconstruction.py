@@ -18,6 +18,7 @@ from systolith.quant.posttraining.coordinate_descent import round_by_descent
 from systolith.quant.posttraining.moments import measure_moments
 from systolith.quant.recognition.sequences import image_batch
 from systolith.quant.requantizing import Activation, Requantizing
+from systolith.quant.transposed import QuantConvTranspose2d
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["PostTraining", "WeightRounding", "reconstruct_"]
@@ -115,7 +116,8 @@ def reconstruct_(
         exact[wiring.name] = outputs = _in_batches(_float_layer(layer), *inputs)
         if isinstance(layer, QuantConv2d | QuantLinear):
             targets = outputs + _error_beside(model, wiring, exact, quantized)
-            if layer.weight.requires_grad or layer.bias.requires_grad:
+            trained = not isinstance(layer, QuantConvTranspose2d)  # rounded to nearest
+            if trained and (layer.weight.requires_grad or layer.bias.requires_grad):
                 _reconstruct_layer(layer, given[0], targets, settings)
             exact[wiring.name] = layer.activate(outputs)
         if isinstance(layer, Requantizing) and layer.output not in shared:

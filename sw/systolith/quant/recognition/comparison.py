@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from systolith.network import INPUT
 from systolith.quant.layers import depth_to_space, space_to_depth
+from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
@@ -30,6 +31,7 @@ from systolith.quant.recognition.operations import (
 )
 from systolith.quant.recognition.sequences import image_batch
 from systolith.quant.requantizing import pad
+from systolith.quant.transposed import phase_bias, phase_weights
 from systolith.trace import evaluating, record
 
 __all__ = ["comparison_problems", "evaluate_layers"]
@@ -94,6 +96,12 @@ def evaluate_layers(layers: Sequence[FloatLayer], images: Tensor) -> dict[str, T
 def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
     (x, *others) = inputs
     match layer.operation:
+        case Convolve(module=conv, phases=int(phases), padding=padding):
+            if layer.norm is not None:
+                conv = fold_batch_norm(conv, layer.norm)
+            weight = phase_weights(conv.weight, phases, conv.groups)
+            bias = None if conv.bias is None else phase_bias(conv.bias, phases, conv.groups)
+            return layer.activation(F.conv2d(pad(x, padding), weight, bias, groups=conv.groups))
         case Convolve(module=conv, padding=padding):
             stride = (conv.stride[0], conv.stride[1])
             dilation = (conv.dilation[0], conv.dilation[1])

@@ -8,13 +8,16 @@ from systolith.network import Shape
 from systolith.quant.recognition.moves import MovedValues, moved_shape, moving_layers
 from systolith.quant.recognition.operations import (
     Activate,
+    Convolve,
     Move,
+    Pad,
     Pass,
     Reshape,
     TakeChannels,
 )
 from systolith.quant.recognition.sequences import image_shape
 from systolith.quant.recognition.tabulating import Tabulating
+from systolith.quant.recognition.transposed import phase_moves
 from systolith.quant.recognition.unfolded import Unfolded
 from systolith.trace import Recording, qualified_name, readable_name, title
 
@@ -101,6 +104,24 @@ class Following(Tabulating):
             layer.reference = node.name if last else ""
             self.shapes[name] = moved_shape(operation, self.shapes[before])
             before = name
+
+    def add_moves(self, node: fx.Node, name: str, operation: Convolve) -> None:
+        """Make pixels of the phases of a transposed convolution."""
+        phases, (_, height, width) = operation.phases or 1, self.shapes[name]
+        top, bottom, left, right = operation.cut
+        self.shapes[name] = (
+            operation.module.out_channels * phases**2,
+            (height + top + bottom) // phases,
+            (width + left + right) // phases,
+        )
+        before = name
+        for suffix, move in phase_moves(operation):
+            self.layers[before].reference = ""
+            moved = self.unused(f"{name}_{suffix}")
+            self.add_layer(node, moved, move, (before,))
+            if not isinstance(move, Pad):
+                self.shapes[moved] = moved_shape(move, self.shapes[before])
+            before = moved
 
     def lose(self, node: fx.Node) -> None:
         """Take a node for a layer of its own, whose value is not known."""

@@ -1,6 +1,7 @@
 """Operations and layers of a float model, in terms of hardware."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from torch import Tensor, nn
 
@@ -41,15 +42,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Convolve:
-    """A convolution, with explicit padding."""
+    """A convolution, with explicit padding; or all phases of a transposed one.
+
+    `phases` is the stride s of a transposed convolution, whose weights `module` holds with filters
+    first: see :class:`systolith.quant.transposed.QuantConvTranspose2d`. `cut` is what is cut off
+    the image that its phases make up.
+    """
 
     module: nn.Conv2d
     padding: Padding
+    phases: int | None = None
+    cut: Padding = (0, 0, 0, 0)
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Rows and columns of the dilated kernel."""
+        """Rows and columns of the dilated kernel; of the kernel of a phase."""
         kernel, dilation = self.module.kernel_size, self.module.dilation
+        if self.phases is not None:
+            return ceil(kernel[0] / self.phases), ceil(kernel[1] / self.phases)
         return reach_of((kernel[0], kernel[1]), (dilation[0], dilation[1]))
 
 

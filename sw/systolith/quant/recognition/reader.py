@@ -194,6 +194,8 @@ class Reader(Carrying):
                         node, operation, [self.shapes[i] for i in inputs]
                     )
                 self.add_layer(node, name, operation, inputs)
+                if isinstance(operation, Convolve) and operation.phases is not None:
+                    self.add_moves(node, name, operation)
 
     def add_layer(
         self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
@@ -290,8 +292,12 @@ class Reader(Carrying):
             self.operations[node] = scale
             self.carry(first, node, scale)
             return
+        last = layer
+        while isinstance(layer.operation, _COMMUTES):  # phases of a transposed convolution
+            layer = self.layers[layer.inputs[0]]
         layer.norm = operation.module
-        layer.reference = node.name
+        layer.reference = ""
+        last.reference = node.name
 
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.

@@ -25,6 +25,7 @@ from systolith.quant.recognition.operations import (
     ScaleAndShift,
     Softmax,
 )
+from systolith.quant.recognition.transposed import transposed_convolution
 from systolith.quant.recognition.windows import (
     adaptive_average_pool,
     adaptive_max_pool,
@@ -73,7 +74,7 @@ def recognize(call: Call) -> Recognized:
     rule = _RULES.get(call.operator)
     if rule is None:
         return None, [SUPPORTED]
-    if call.operator in ("conv2d", "linear", "batch_norm", "cat", "prelu"):
+    if call.operator in ("conv2d", "conv_transpose2d", "linear", "batch_norm", "cat", "prelu"):
         return rule(call)
     if call.problems:
         return None, list(call.problems)
@@ -353,6 +354,7 @@ def _spread(value: float | Tensor, shape: Shape) -> Tensor | None:
 
 _RULES: dict[str, Callable[[Call], Recognized]] = {
     "conv2d": _convolution,
+    "conv_transpose2d": transposed_convolution,
     "linear": _linear,
     "batch_norm": _batch_norm,
     "relu": _relu,

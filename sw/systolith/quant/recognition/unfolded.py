@@ -142,7 +142,8 @@ def _fold_scales(
     unfolded: Unfolded, operation: Operation, reader: str, refused: list[Refusal]
 ) -> Operation:
     nodes = [node for node, _ in unfolded.scales]
-    if isinstance(operation, Convolve) and any(operation.padding) and unfolded.shifts:
+    pads = isinstance(operation, Convolve) and (any(operation.padding) or operation.phases)
+    if pads and unfolded.shifts:
         reason = (
             f"needs no padding in {reader} behind it, whose zeros would have to be shifted, too; "
             "normalize the images in the data set"
@@ -151,10 +152,10 @@ def _fold_scales(
     elif isinstance(operation, Convolve | Multiply):
         assert unfolded.factor is not None and unfolded.shift is not None
         match operation:
-            case Convolve(module=conv, padding=padding):
+            case Convolve(module=conv):
                 scaled_conv = fold_scale(conv, unfolded.factor, unfolded.shift)
                 if scaled_conv is not None:
-                    return Convolve(scaled_conv, padding)
+                    return replace(operation, module=scaled_conv)
             case Multiply(module=linear):
                 scaled = fold_scale(linear, unfolded.factor, unfolded.shift)
                 if scaled is not None:
@@ -170,6 +171,8 @@ def _fold_scales(
 def _reach(operation: Operation) -> tuple[int, int] | None:
     """Kernel of an operation that can pad; none for global pools, whose kernel would grow."""
     match operation:
+        case Convolve(phases=int()):
+            return None
         case Convolve(reach=reach) | MaxPool(reach=reach):
             return reach
         case AveragePool(kernel_size=kernel):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from systolith.exchange.nodes import arithmetic, pools, weighted
+from systolith.exchange.nodes import arithmetic, pools, transposed, weighted
 from systolith.exchange.nodes.adapters import adapt_functions, adapt_one_axis
 from systolith.exchange.nodes.declarations import (
     ANY,
@@ -12,6 +12,7 @@ from systolith.exchange.nodes.declarations import (
     TRANSPOSED,
     Attribute,
     OnnxOperator,
+    accept_ones,
     accept_zero,
 )
 from systolith.exchange.nodes.integers import keep_integers
@@ -28,6 +29,17 @@ TWO = "A B"
 
 COMPUTING: Mapping[str, OnnxOperator] = {
     "Conv": OnnxOperator(adapt_one_axis(weighted.read_conv), "Conv2d", CONV, "X W B?", CONVOLUTION),
+    "ConvTranspose": OnnxOperator(
+        transposed.read_conv_transpose,
+        "Conv2d, DepthToSpace, Pad2d",
+        "along two axes, with one stride; any groups; pads and output_padding",
+        "X W B?",
+        {
+            **CONVOLUTION,
+            "dilations": accept_ones("is dilated by {value}; dilations of 1 are supported"),
+            "output_padding": ANY,
+        },
+    ),
     "Gemm": OnnxOperator(
         weighted.read_gemm,
         "Linear",
