@@ -72,11 +72,16 @@ class QuantConvTranspose2d(QuantConv2d):
     def integers(self, input_step: Tensor) -> WeightIntegers:
         """Compute the integers of all phases."""
         own = super().integers(input_step)
-        fixed_point = own.scaling.fixed_point
-        multiplier = fixed_point.multiplier
-        if multiplier.numel() > 1:
-            multiplier = phase_bias(multiplier, self.phases, self.groups)
-        scaling = replace(own.scaling, fixed_point=replace(fixed_point, multiplier=multiplier))
+        point = own.scaling.fixed_point
+        multiplier, negative = (
+            values
+            if values is None or values.numel() == 1
+            else phase_bias(values, self.phases, self.groups)
+            for values in (point.multiplier, point.negative)
+        )
+        assert multiplier is not None
+        point = replace(point, multiplier=multiplier, negative=negative)
+        scaling = replace(own.scaling, fixed_point=point)
         return WeightIntegers(
             weight=phase_weights(own.weight, self.phases, self.groups),
             bias=phase_bias(own.bias, self.phases, self.groups),

@@ -77,6 +77,13 @@ def test_depthwise_and_a_norm_that_is_not_trivial() -> None:
     ]
 
 
+@pytest.mark.parametrize("layer", [nn.ConvTranspose2d(4, 3, 2, 2), nn.ConvTranspose2d(4, 3, 3)])
+def test_slopes_behind(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    lower_and_compare(nn.Sequential(layer, nn.PReLU(3), nn.Conv2d(3, 2, 1)))
+    lower_and_compare(nn.Sequential(layer, nn.LeakyReLU()))
+
+
 def test_multiplications_per_output() -> None:
     """An even kernel costs what it has to; an odd one pays for taps that do not exist."""
     torch.manual_seed(0)

@@ -101,7 +101,8 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
                 conv = fold_batch_norm(conv, layer.norm)
             weight = phase_weights(conv.weight, phases, conv.groups)
             bias = None if conv.bias is None else phase_bias(conv.bias, phases, conv.groups)
-            return layer.activation(F.conv2d(pad(x, padding), weight, bias, groups=conv.groups))
+            y = F.conv2d(pad(x, padding), weight, bias, groups=conv.groups)
+            return layer.activation(y, layer.slope)
         case Convolve(module=conv, padding=padding):
             stride = (conv.stride[0], conv.stride[1])
             dilation = (conv.dilation[0], conv.dilation[1])
