@@ -67,6 +67,7 @@ FUNCTION_CASES = {
 FLOAT = {
     **FUNCTION_CASES,
     "Conv": CONV + "r = Identity(d) ",
+    "ConvTranspose": KERNELS + "r = ConvTranspose <strides=[2,2]> (a, w, h) ",
     "Gemm": MATRIX + "r = Gemm(f, w) ",
     "MatMul": MATRIX + "r = MatMul(f, w) ",
     "BatchNormalization": CONV + "r = BatchNormalization <epsilon=0.0> (d, g, h, m, v) ",
