@@ -129,7 +129,7 @@ def _conv(
     conv = kind(
         weight.shape[1] * groups,
         weight.shape[0],
-        tuple(weight.shape[2:]),
+        tuple(weight.shape[2:]),  # type: ignore[arg-type]  # of as many axes as its kind has
         stride=stride,
         padding=padding,
         dilation=dilation,

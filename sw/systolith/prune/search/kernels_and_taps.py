@@ -11,7 +11,7 @@ from systolith.network import KOutOfN, Pattern, WeightShape
 from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.rules import Prunable, prunable_layers
+from systolith.prune.rules import PrunableLayer, prunable_layers
 from systolith.prune.search.evaluation import LayerEvaluator
 from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
 from systolith.prune.search.particles import ParticleFilter, ParticleLosses, Search
@@ -198,7 +198,7 @@ def _masks(model: nn.Module, stages: Sequence[_LayerStage], chosen: Sequence[Ten
     return MaskSet(masks, patterns)
 
 
-def _decisions(plan: LayerPlan, layer: nn.Conv2d | nn.Linear | Prunable) -> Iterator[Genes]:
+def _decisions(plan: LayerPlan, layer: PrunableLayer) -> Iterator[Genes]:
     """Decisions of a plan, with one offset for all channels of a grouped convolution."""
     for decision in plan.decisions:
         if isinstance(decision, TapGenes) and getattr(layer, "groups", 1) > 1:
