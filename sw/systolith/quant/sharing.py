@@ -65,7 +65,7 @@ def share_steps(layers: Sequence[FloatLayer], bits: Mapping[str, int]) -> Shared
 def ends_of(layers: Sequence[FloatLayer]) -> set[str]:
     """Find the layers with an accumulator whose steps are those of the last layer's result."""
     by_name = {layer.name: layer for layer in layers}
-    ends, waiting = set(), [layers[-1].name]
+    ends, waiting = set(), [layer.name for layer in layers[-1:]]
     while waiting:
         layer = by_name.get(waiting.pop())
         if layer is None:
