@@ -120,6 +120,7 @@ def _first_misfit(
     chosen: Sequence[ChannelGroup],
 ) -> fx.Node | None:
     """Find the first value of a smaller model that has not the channels that are left."""
+    node: fx.Node
     removed: set[int] = set()
     for group in chosen:
         if group.removable and group.size > 1:
