@@ -18,6 +18,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Moving,
+    Multiply,
     Overflow,
     Pad2d,
     Requantize,
@@ -210,8 +211,19 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 return requantize_one(acc, layer.requantize, channel, layer.output)
 
             return [add(p, q, c) for c, (p, q) in enumerate(zip(x, other, strict=True))]
+        case Multiply():
+            second, zero_second = values[1].tolist(), inputs[1].type.zero_point
+
+            def multiply(p: object, q: object, channel: int) -> object:
+                if isinstance(p, list) and isinstance(q, list):
+                    return [multiply(r, s, channel) for r, s in zip(p, q, strict=True)]
+                assert isinstance(p, int) and isinstance(q, int)
+                acc = (p - zero) * (q - zero_second)
+                return requantize_one(acc, layer.requantize, channel, layer.output)
+
+            return [multiply(p, q, c) for c, (p, q) in enumerate(zip(x, second, strict=True))]
     channels, height, width = shape
-    _, high, wide = inputs[0].shape
+    _, high, wide = (*inputs[0].shape, 1, 1)[:3]
 
     def one(c: int, row: int, column: int) -> int:
         match layer:
@@ -226,7 +238,10 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 fill = zero if layer.value is None else layer.value
                 return int(x[c][y][left]) if inside else fill
             case Upsample():
-                return int(x[c][row // layer.factors[0]][column // layer.factors[1]])
+                value = x[c]
+                if isinstance(value, list):
+                    value = value[row // layer.factors[0]][column // layer.factors[1]]
+                return int(value)
             case AvgPool2d():
                 acc = sum(value - zero for value in window(x, c, row, column, layer))
                 weighed = acc * average_factor(layer, inputs[0].shape, row, column)

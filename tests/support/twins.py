@@ -13,6 +13,7 @@ from systolith.network import (
     IntegerNetwork,
     Layer,
     Linear,
+    Multiply,
     Requantize,
     Strided,
     Table,
@@ -58,7 +59,7 @@ def _twin(rng: np.random.Generator, layer: Layer) -> Layer:
                 multipliers=(first, second),
                 requantize=_requantize(rng, layer.requantize),
             )
-        case AvgPool2d():
+        case AvgPool2d() | Multiply():
             return replace(layer, requantize=_requantize(rng, layer.requantize))
         case Table():
             low, high = layer.output.low, layer.output.high

@@ -8,13 +8,12 @@ from systolith.config import BuildSection, HardwareSection
 from systolith.devices import DEVICES, Family
 from systolith.gateware.board import server_resources
 from systolith.network import (
-    Add,
-    AvgPool2d,
     Conv2d,
     IntArray,
     IntegerNetwork,
     Layer,
     Linear,
+    Requantized,
 )
 from systolith.plan import (
     SPEED_FACTORS,
@@ -167,7 +166,7 @@ def narrow_multipliers(network: IntegerNetwork) -> IntegerNetwork | None:
 
 
 def _narrow_layer(layer: Layer) -> Layer:
-    if not isinstance(layer, Add | AvgPool2d | Conv2d | Linear):
+    if not isinstance(layer, Requantized):
         return layer
     spec = layer.requantize
     widest = spec.multiplier

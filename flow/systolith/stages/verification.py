@@ -22,6 +22,7 @@ from systolith.network import (
     IntArray,
     IntegerNetwork,
     Layer,
+    Multiply,
     content_hash,
 )
 from systolith.plan import NetworkPlan, plan_network
@@ -123,7 +124,7 @@ def isolate_layer(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, s
         layers = (replace(flatten, input=INPUT), layer)
         source = flatten.input
     else:
-        assert not isinstance(layer, Add | Concat), "it has several inputs"
+        assert not isinstance(layer, Add | Multiply | Concat), "it has several inputs"
         layers = (replace(layer, input=INPUT),)
     alone = IntegerNetwork(
         name=f"{network.name}_{name}", input=network.tensors[source], layers=layers

@@ -8,7 +8,7 @@ from systolith.gateware import (
     AddContents,
     ConvContents,
     ParameterTable,
-    PoolContents,
+    RequantizedContents,
     TableContents,
 )
 from systolith.network import (
@@ -17,6 +17,7 @@ from systolith.network import (
     Conv2d,
     IntegerNetwork,
     Linear,
+    Multiply,
     Pattern,
     Requantize,
     Strided,
@@ -26,6 +27,7 @@ from systolith.plan import (
     AddPlan,
     ConvPlan,
     EnginePlan,
+    MultiplyPlan,
     NetworkPlan,
     PlanError,
     PoolPlan,
@@ -101,9 +103,15 @@ def _tables(
         case PoolPlan() if isinstance(layer, AvgPool2d):
             pool = design[engine.name]
             assert isinstance(pool, AvgPool2d)
-            requantizer = PoolContents.of(engine, pool, loadable=True).requantizer
-            means = PoolContents.of(engine, layer, loadable=True, requantizer=requantizer)
+            requantizer = RequantizedContents.of(engine, pool, loadable=True).requantizer
+            means = RequantizedContents.of(engine, layer, loadable=True, requantizer=requantizer)
             yield from means.chain()
+        case MultiplyPlan():
+            factor = design[engine.name]
+            assert isinstance(layer, Multiply) and isinstance(factor, Multiply)
+            requantizer = RequantizedContents.of(engine, factor, loadable=True).requantizer
+            products = RequantizedContents.of(engine, layer, loadable=True, requantizer=requantizer)
+            yield from products.chain()
         case TablePlan():
             assert isinstance(layer, Table)
             yield from TableContents.of(engine, layer).chain()

@@ -11,10 +11,11 @@ from systolith.gateware.engines.concat import ConcatEngine
 from systolith.gateware.engines.contents import (
     AddContents,
     ConvContents,
-    PoolContents,
+    RequantizedContents,
     TableContents,
 )
 from systolith.gateware.engines.conv import ConvEngine
+from systolith.gateware.engines.multiply import MultiplyEngine
 from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer
 from systolith.gateware.engines.requantizer_parameters import RequantizerShape
@@ -51,16 +52,17 @@ __all__ = [
     "GatherPE",
     "Gearbox",
     "Multiplier",
+    "MultiplyEngine",
     "PEArray",
     "PEShape",
     "ParameterMemory",
     "ParameterTable",
     "PinWrapper",
     "Pipeline",
-    "PoolContents",
     "PoolEngine",
     "RegisteredRam",
     "RequantizeLanes",
+    "RequantizedContents",
     "Requantizer",
     "RequantizerShape",
     "RowReader",

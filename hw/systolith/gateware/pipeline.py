@@ -9,6 +9,7 @@ from systolith.gateware.engines.add import AddEngine
 from systolith.gateware.engines.blocks import BlockEngine
 from systolith.gateware.engines.concat import ConcatEngine
 from systolith.gateware.engines.conv import ConvEngine
+from systolith.gateware.engines.multiply import MultiplyEngine
 from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.engines.select import SelectEngine
 from systolith.gateware.engines.table import TableEngine
@@ -22,6 +23,7 @@ from systolith.network import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     Table,
     Upsample,
@@ -34,6 +36,7 @@ from systolith.plan import (
     EnginePlan,
     ForkPlan,
     GearboxPlan,
+    MultiplyPlan,
     NetworkPlan,
     PoolPlan,
     SelectPlan,
@@ -45,8 +48,10 @@ from systolith.plan import (
 
 __all__ = ["Pipeline"]
 
+Combiner = AddEngine | MultiplyEngine
+"""Engines that take pairs of transfers."""
 Mover = ConcatEngine | SelectEngine | BlockEngine
-StageComponent = ConvEngine | PoolEngine | AddEngine | TableEngine | Mover | Gearbox | Fork
+StageComponent = ConvEngine | PoolEngine | Combiner | TableEngine | Mover | Gearbox | Fork
 
 
 class Pipeline(wiring.Component):
@@ -135,6 +140,10 @@ class Pipeline(wiring.Component):
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Add)
                 return AddEngine(plan, layer, loadable=self.plan.reloadable)
+            case MultiplyPlan():
+                layer = self.plan.network[plan.name]
+                assert isinstance(layer, Multiply)
+                return MultiplyEngine(plan, layer, loadable=self.plan.reloadable)
             case TablePlan():
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Table)
@@ -154,7 +163,7 @@ class Pipeline(wiring.Component):
 def _inputs(stage: StageComponent) -> list[stream.Interface]:
     """List the streams into a stage, port by port."""
     match stage:
-        case AddEngine():
+        case AddEngine() | MultiplyEngine():
             return [stage.i_0, stage.i_1]
         case ConcatEngine():
             return stage.inputs

@@ -21,6 +21,7 @@ from systolith.plan.engines.latency import (
     requantize_latency,
 )
 from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.reduction import Reduction
@@ -89,6 +90,7 @@ __all__ = [
     "MemoryKind",
     "MovingPlan",
     "MultiplierKind",
+    "MultiplyPlan",
     "NetworkPlan",
     "OptionTable",
     "PackedWeights",

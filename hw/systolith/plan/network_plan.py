@@ -16,6 +16,7 @@ from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import ArrayShape
 from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.workload import unsupported_layers, workload_of
 from systolith.plan.errors import PlanError
@@ -113,7 +114,7 @@ class NetworkPlan:
         return sum(
             engine.lanes_out
             for engine in self.engines
-            if isinstance(engine, ConvPlan | AddPlan)
+            if isinstance(engine, ConvPlan | AddPlan | MultiplyPlan)
             or (isinstance(engine, PoolPlan) and engine.average)
         )
 

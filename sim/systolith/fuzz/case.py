@@ -29,9 +29,11 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     Pattern,
     PerNeuron,
+    Requantized,
     Rounding,
     SelectChannels,
     SpaceToDepth,
@@ -182,7 +184,7 @@ class Case:
         """List the features of the case, once for each layer with the feature."""
         for layer in self.network.layers:
             yield from _layer_features(layer)
-            if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
+            if isinstance(layer, Requantized):
                 levels = layer.requantize.levels
                 yield "thresholds" if levels else _ROUNDINGS[layer.requantize.rounding]
                 if levels == 1:
@@ -284,6 +286,8 @@ def _layer_features(layer: Layer) -> Iterator[str]:
                 yield "areas"
         case Add():
             yield "addition"
+        case Multiply():
+            yield "product"
         case Table():
             yield "table"
         case Concat():

@@ -19,6 +19,7 @@ from systolith.network import (
     KOutOfN,
     Linear,
     MaxPool2d,
+    Multiply,
     Overflow,
     Pad2d,
     Padding,
@@ -46,6 +47,7 @@ __all__ = [
     "draw_linear",
     "draw_maximum",
     "draw_pad",
+    "draw_product",
     "draw_selection",
     "draw_table",
     "draw_upsample",
@@ -193,6 +195,18 @@ def draw_add(choices: Choices, name: str, sources: tuple[str, str], shape: Shape
         inputs=(first, second),
         multipliers=(choices.integer(1, (1 << 16) - 1), choices.integer(1, (1 << 16) - 1)),
         requantize=_draw_requantize(choices, shape[0], output, 16),
+        output=output,
+    )
+
+
+def draw_product(choices: Choices, name: str, sources: tuple[str, str], shape: Shape) -> Multiply:
+    """Draw a product of two tensors of this shape, in any order."""
+    output = draw_act_type(choices)
+    first, second = sources if choices.chance(50) else reversed(sources)
+    return Multiply(
+        name=name,
+        inputs=(first, second),
+        requantize=_draw_requantize(choices, shape[0], output, 8),
         output=output,
     )
 

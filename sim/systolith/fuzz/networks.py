@@ -11,6 +11,7 @@ from systolith.fuzz.layers import (
     draw_linear,
     draw_maximum,
     draw_pad,
+    draw_product,
     draw_selection,
     draw_table,
     draw_upsample,
@@ -32,6 +33,8 @@ __all__ = ["NetworkDrawing", "draw_network"]
 CHANNELS = (1, 2, 3, 4, 5, 6, 8)
 TABLES = 10
 """Percentage of layers that are tables, where the input is narrow enough."""
+PRODUCTS = 35
+"""Percentage of layers of two tensors that multiply them; the others add them."""
 MOVES = 25
 """Percentage of layers that only move values."""
 MOST_JOINED = 48
@@ -104,7 +107,8 @@ class NetworkDrawing:
         partners = self.partners(source)
         if partners and source not in self.flattened and choices.chance(additions):
             both = (source, choices.one_of(partners))
-            self.append(draw_add(choices, self.next_name(), both, shape))
+            draw_both = draw_product if choices.chance(PRODUCTS) else draw_add
+            self.append(draw_both(choices, self.next_name(), both, shape))
         elif self._takes_table(source) and choices.chance(TABLES):
             self.append(draw_table(choices, self.next_name(), source, self.types[source]))
         elif len(shape) == 3 and choices.chance(PADS):

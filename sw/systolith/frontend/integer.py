@@ -16,6 +16,7 @@ from systolith.frontend.operators import (
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
+    IntegerMultiply,
     IntegerPad2d,
     IntegerRequantizer,
     IntegerSelectChannels,
@@ -35,6 +36,7 @@ from systolith.quant import (
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantMultiply,
     QuantPad2d,
     QuantSelectChannels,
     QuantSpaceToDepth,
@@ -222,6 +224,8 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
         case QuantAdd():
             multipliers, scaling = layer.integers(steps)
             return IntegerAdd(multipliers, _requantizer(scaling))
+        case QuantMultiply():
+            return IntegerMultiply(_requantizer(layer.integers(steps)))
         case QuantAvgPool2d():
             return IntegerAvgPool2d(
                 _requantizer(layer.integers(steps[0], input_shape, types[0])),

@@ -17,6 +17,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     NetworkError,
     Pad2d,
     Pattern,
@@ -41,6 +42,7 @@ from systolith.quant import (
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantMultiply,
     QuantPad2d,
     QuantSelectChannels,
     QuantSpaceToDepth,
@@ -149,6 +151,14 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 name=name,
                 inputs=(wiring.inputs[0], wiring.inputs[1]),
                 multipliers=multipliers,
+                requantize=_requantize(scaling),
+                output=scaling.output,
+            )
+        case QuantMultiply():
+            scaling = layer.integers(steps)
+            return Multiply(
+                name=name,
+                inputs=(wiring.inputs[0], wiring.inputs[1]),
                 requantize=_requantize(scaling),
                 output=scaling.output,
             )

@@ -13,6 +13,7 @@ from systolith.frontend.operators import (
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
+    IntegerMultiply,
     IntegerPad2d,
     IntegerRequantizer,
     IntegerSelectChannels,
@@ -33,6 +34,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     Requantize,
     SelectChannels,
@@ -95,6 +97,10 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
                 zero_points=(zeros[0], zeros[1]),
                 left_shift=layer.left_shift,
                 shifts=layer.shifts,
+            )
+        case Multiply():
+            return IntegerMultiply(
+                _requantizer(layer.requantize, layer.output), zero_points=(zeros[0], zeros[1])
             )
         case AvgPool2d():
             return IntegerAvgPool2d(

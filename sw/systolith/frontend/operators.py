@@ -29,6 +29,7 @@ __all__ = [
     "IntegerFlatten",
     "IntegerLinear",
     "IntegerMaxPool2d",
+    "IntegerMultiply",
     "IntegerPad2d",
     "IntegerRequantizer",
     "IntegerSelectChannels",
@@ -223,6 +224,23 @@ class IntegerAdd(nn.Module):
             acc = _shift_right(a * factors[0], shifts[0], rounding)
             acc = acc + _shift_right(b * factors[1], shifts[1], rounding)
         requantized: Tensor = self.requantizer(acc)
+        return requantized
+
+
+class IntegerMultiply(nn.Module):
+    """Product of two inputs, each with its zero point."""
+
+    def __init__(
+        self, requantizer: IntegerRequantizer, *, zero_points: tuple[int, int] = (0, 0)
+    ) -> None:
+        super().__init__()
+        self.requantizer = requantizer
+        self.zero_points = zero_points
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Two tensors of equal shape (N, ...)."""
+        products = torch.mul(a - self.zero_points[0], b - self.zero_points[1])
+        requantized: Tensor = self.requantizer(products)
         return requantized
 
 

@@ -14,6 +14,7 @@ from systolith.network.layers import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     SelectChannels,
     Table,
@@ -151,7 +152,7 @@ def _image_before(network: IntegerNetwork, name: str) -> Shape:
 
 def _rename(layer: Layer, source: Callable[[str], str]) -> Layer:
     """Let a layer read other layers."""
-    if isinstance(layer, Add):
+    if isinstance(layer, Add | Multiply):
         first, second = layer.inputs
         return replace(layer, inputs=(source(first), source(second)))
     if isinstance(layer, Concat):

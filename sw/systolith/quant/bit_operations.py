@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from systolith.prune import ChannelGroup, count_costs
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.recognition import FloatLayer, read_network
-from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, Multiply
+from systolith.quant.recognition.operations import (
+    AddUp,
+    AveragePool,
+    Convolve,
+    Multiply,
+    Product,
+)
 
 __all__ = ["LayerOperations", "layer_operations"]
 
@@ -100,7 +106,7 @@ def layer_operations(
 def _source(layer: FloatLayer, layers: Mapping[str, FloatLayer]) -> str:
     """Name of the layer before that requantizes; max pools and flattening do not."""
     while (before := layers.get(layer.inputs[0])) is not None:
-        if isinstance(before.operation, Convolve | Multiply | AddUp | AveragePool):
+        if isinstance(before.operation, Convolve | Multiply | AddUp | Product | AveragePool):
             return before.qualified_name
         layer = before
     return ""

@@ -13,6 +13,7 @@ from systolith.quant.layers import (
     QuantAdd,
     QuantAvgPool2d,
     QuantLayer,
+    QuantMultiply,
     QuantTable,
     common_multiple,
 )
@@ -65,6 +66,9 @@ def compute_integers(
             multipliers, scaling = layer.integers(steps)
             added = [m * value.double() for m, value in zip(multipliers, inputs, strict=True)]
             return _requantize(added[0] + added[1], None, scaling, 2.0**33).to(x.dtype)
+        case QuantMultiply():
+            products = inputs[0].double() * inputs[1].double()
+            return _requantize(products, None, layer.integers(steps), 2.0**32).to(x.dtype)
         case QuantAvgPool2d():
             scaling = layer.integers(steps[0], x.shape[1:], input_type)
             kernel = layer.kernel_size or (x.shape[2], x.shape[3])

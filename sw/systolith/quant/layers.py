@@ -21,11 +21,13 @@ from systolith.quant.weighted import QuantConv2d, QuantLinear
 __all__ = [
     "QuantAdd",
     "QuantAvgPool2d",
+    "QuantComputing",
     "QuantConcat",
     "QuantDepthToSpace",
     "QuantFlatten",
     "QuantLayer",
     "QuantMaxPool2d",
+    "QuantMultiply",
     "QuantPad2d",
     "QuantSelectChannels",
     "QuantSpaceToDepth",
@@ -73,6 +75,23 @@ class QuantAdd(Requantizing):
         slope = self.slope.detach().double()
         sloped = to_fixed_point(slope.new_ones(1), slope)
         return replace(sloped, shift=shift + sloped.shift)
+
+
+class QuantMultiply(Requantizing):
+    """Product of two tensors with their own steps."""
+
+    def accumulate(self, a: Tensor, b: Tensor) -> Tensor:
+        """Product of two tensors of equal shape."""
+        return a * b
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Fake-quantized output."""
+        return self.finish(self.accumulate(a, b))
+
+    def integers(self, input_steps: Sequence[Tensor]) -> Scaling:
+        """Compute the scaling of products: one ratio for all."""
+        first, second = (step.detach().double() for step in input_steps)
+        return self.scaling((first * second).reshape(1))
 
 
 def count_areas(
@@ -219,8 +238,9 @@ class QuantUpsample(nn.Module):
         self.factors = factors
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        """(N, C, H, W), or vectors (N, C), to (N, C, Ho, Wo)."""
         rows, columns = self.factors
+        x = x.reshape(*x.shape[:2], *(x.shape[2:] or (1, 1)))
         return x.repeat_interleave(rows, 2).repeat_interleave(columns, 3)
 
 
@@ -331,6 +351,8 @@ class QuantTable(Requantizing):
 
 
 QuantMoving = QuantConcat | QuantSelectChannels | QuantDepthToSpace | QuantSpaceToDepth
+QuantComputing = QuantAdd | QuantMultiply | QuantAvgPool2d | QuantTable
+"""Layers without weights that own the quantizer of their output."""
 QuantPassing = QuantMaxPool2d | QuantPad2d | QuantUpsample | QuantFlatten | QuantMoving
 """Layers whose results have the step of their inputs."""
-QuantLayer = QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantTable | QuantPassing
+QuantLayer = QuantConv2d | QuantLinear | QuantComputing | QuantPassing

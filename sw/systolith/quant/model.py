@@ -13,7 +13,7 @@ from systolith.network import INPUT, NetworkError, Pattern, Shape, ungroup_patte
 from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers, replace_values
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTable
+from systolith.quant.layers import QuantComputing, QuantLayer
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.requantizing import Requantizing
@@ -116,7 +116,7 @@ class QuantizedModel(nn.Module):
         if name == INPUT:
             return self.input_quantizer
         layer = self.layer(name)
-        if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantTable):
+        if isinstance(layer, QuantConv2d | QuantLinear | QuantComputing):
             return layer.output
         source, *_ = next(wiring.inputs for wiring in self.wirings if wiring.name == name)
         return self.quantizer(source)
@@ -355,7 +355,7 @@ def _calibrate(
 def _accumulate(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
     if isinstance(layer, QuantConv2d | QuantLinear):
         return layer.accumulate(values[0], steps[0])
-    assert isinstance(layer, QuantAdd | QuantAvgPool2d | QuantTable)
+    assert isinstance(layer, QuantComputing)
     return layer.accumulate(*values)
 
 

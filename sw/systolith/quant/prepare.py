@@ -20,6 +20,7 @@ from systolith.quant.layers import (
     QuantFlatten,
     QuantLayer,
     QuantMaxPool2d,
+    QuantMultiply,
     QuantPad2d,
     QuantSelectChannels,
     QuantSpaceToDepth,
@@ -47,6 +48,7 @@ from systolith.quant.recognition.operations import (
     Multiply,
     Pad,
     PixelsToDepth,
+    Product,
     TakeChannels,
     ToVectors,
 )
@@ -162,6 +164,10 @@ def _read_checked(
     return network
 
 
+_QUANTIZES = Convolve | Multiply | AddUp | Product | AveragePool | LookUp
+"""Operations with results of their own width."""
+
+
 class _Builder:
     """Makes a quantized layer from each float layer."""
 
@@ -194,6 +200,8 @@ class _Builder:
                 )
             case AddUp():
                 return QuantAdd(layer.activation, self._output(layer), layer.slope)
+            case Product():
+                return QuantMultiply(layer.activation, self._output(layer), layer.slope)
             case AveragePool():
                 return QuantAvgPool2d(
                     kernel_size=operation.kernel_size,
@@ -288,7 +296,7 @@ def _act_bits(layers: list[FloatLayer], config: QuantConfig) -> dict[str, int]:
     """Width of the results of each layer with an accumulator."""
     ends, widths = ends_of(layers), {}
     for layer in layers:
-        if isinstance(layer.operation, Convolve | Multiply | AddUp | AveragePool | LookUp):
+        if isinstance(layer.operation, _QUANTIZES):
             usual = config.output_bits if layer.name in ends else config.act_bits
             own = _bits(layer, config).act_bits
             widths[layer.name] = usual if own is None else own

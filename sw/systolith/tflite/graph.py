@@ -35,6 +35,7 @@ _OPTIONS = {
     "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptions,
     "FULLY_CONNECTED": schema.FullyConnectedOptions,
     "ADD": schema.AddOptions,
+    "MUL": schema.MulOptions,
     "AVERAGE_POOL_2D": schema.Pool2DOptions,
     "MAX_POOL_2D": schema.Pool2DOptions,
     "MEAN": schema.ReducerOptions,

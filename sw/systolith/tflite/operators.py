@@ -8,6 +8,7 @@ from systolith.tflite.activation import Activation
 from systolith.tflite.functions import UNARY, read_dequantizer, read_function
 from systolith.tflite.moves import read_depth_to_space, read_nearest, read_space_to_depth
 from systolith.tflite.operands import Call
+from systolith.tflite.products import read_product
 from systolith.tflite.shapes import read_concatenation, read_padding, read_reshape
 from systolith.tflite.slices import read_slice, read_split, read_split_sizes, read_strided_slice
 from systolith.tflite.unweighted import (
@@ -78,6 +79,14 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             limits="two tensors of one shape; a number, or functions of one tensor, make a table",
             reals=True,
         ),
+        "MUL": Kernel(
+            read=read_product,
+            becomes="Multiply",
+            arithmetic=_TWICE,
+            limits="two tensors of one shape, or one value for each channel or pixel; a number, or "
+            "functions of one tensor, make a table",
+            reals=True,
+        ),
         "AVERAGE_POOL_2D": Kernel(
             read=read_average,
             becomes="AvgPool2d",
@@ -124,7 +133,7 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
                 limits="of one tensor with one number, or of functions of one tensor",
                 reals=True,
             )
-            for kind in ("DIV", "MAXIMUM", "MINIMUM", "MUL", "POW", "PRELU", "SUB")
+            for kind in ("DIV", "MAXIMUM", "MINIMUM", "POW", "PRELU", "SUB")
         },
         "PAD": Kernel(
             read=read_padding,

@@ -159,8 +159,8 @@ class _Root(nn.Module):
     ("forward", "problem"),
     [
         (
-            lambda m, x: m.norm(m.conv(x)) * m.conv2(x),
-            r"'mul' \(function mul\): needs two functions of one tensor, as in x \* sigmoid\(x\)",
+            lambda m, x: m.norm(m.conv(x)) / m.conv2(x),
+            r"'truediv' \(function truediv\): needs two functions of one tensor, as in x \*",
         ),
     ],
 )

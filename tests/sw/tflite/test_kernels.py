@@ -172,6 +172,22 @@ def test_additions(seed: int, tmp_path: Path) -> None:
     model.check(tmp_path / "model.tflite", model.addition(second, first), second)
 
 
+@pytest.mark.parametrize("gate", [(7, 6, 3), (1, 1, 3), (7, 6, 1), (1, 1, 1)])
+def test_products(gate: tuple[int, int, int], tmp_path: Path) -> None:
+    model = Model(seed=sum(gate))
+    first = model.convolution(model.inputs[0], 3)
+    high, wide, channels = gate
+    second = model.convolution(model.inputs[0], channels)
+    if (high, wide) == (1, 1):
+        second = model.mean(second, keeps=True)
+    results = []
+    for pair, activation in (((first, second), 0), ((second, first), RELU)):
+        result = model.activation(f"model/mul{len(results)}/mul", (1, 7, 6, 3))
+        model.operator("MUL", pair, [result], "MulOptions", FusedActivationFunction=activation)
+        results.append(result)
+    model.check(tmp_path / "model.tflite", *results)
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 1), (4, 2), (6, 1)])
 def test_averages_round_ties_away_from_zero(kernel: int, stride: int, tmp_path: Path) -> None:
     model = Model(seed=kernel)

@@ -20,11 +20,13 @@ from systolith.network import (
     AvgPool2d,
     Conv2d,
     Linear,
+    Multiply,
     Table,
 )
 from systolith.plan import (
     AddPlan,
     ConvPlan,
+    MultiplyPlan,
     PoolPlan,
     TablePlan,
     fold_bias,
@@ -32,7 +34,7 @@ from systolith.plan import (
     row_taps,
 )
 
-__all__ = ["AddContents", "ConvContents", "PoolContents", "TableContents", "multiplier_pair"]
+__all__ = ["AddContents", "ConvContents", "RequantizedContents", "TableContents", "multiplier_pair"]
 
 
 def multiplier_pair(plan: AddPlan) -> data.ArrayLayout:
@@ -155,8 +157,8 @@ class AddContents:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolContents:
-    """Memories of an average pool.
+class RequantizedContents:
+    """Memories of an engine whose only parameters are those of its requantizers.
 
     Attributes
     ----------
@@ -171,12 +173,12 @@ class PoolContents:
     @classmethod
     def of(
         cls,
-        plan: PoolPlan,
-        layer: AvgPool2d,
+        plan: PoolPlan | MultiplyPlan,
+        layer: AvgPool2d | Multiply,
         *,
         loadable: bool,
         requantizer: RequantizerShape | None = None,
-    ) -> "PoolContents":
+    ) -> "RequantizedContents":
         """See :meth:`ConvContents.of`."""
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
         shape = requantizer or RequantizerShape.of(

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.area_factors import AreaFactors
-from systolith.gateware.engines.contents import PoolContents
+from systolith.gateware.engines.contents import RequantizedContents
 from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.streams.credit_fifo import CreditFifo
@@ -54,9 +54,9 @@ class PoolEngine(wiring.Component):
     ) -> None:
         self.plan = plan
         self.loadable = loadable and plan.average
-        self.contents: PoolContents | None = None
+        self.contents: RequantizedContents | None = None
         if isinstance(layer, AvgPool2d):
-            self.contents = PoolContents.of(plan, layer, loadable=loadable)
+            self.contents = RequantizedContents.of(plan, layer, loadable=loadable)
         members = {
             "i": In(act_stream(plan.input.type, plan.lanes)),
             "o": Out(act_stream(plan.output.type, plan.lanes)),
@@ -108,7 +108,7 @@ class PoolEngine(wiring.Component):
     def _average(
         self,
         m: Module,
-        contents: PoolContents,
+        contents: RequantizedContents,
         acts: data.View,
         first: Signal,
         done: Signal,

@@ -14,6 +14,7 @@ from systolith.plan.engines.array_shape import Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import THRESHOLD_LATENCY
 from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.threshold_search import ThresholdSearch
@@ -35,6 +36,7 @@ __all__ = [
     "sequencer_parts",
 ]
 
+RequantizingPlan = ConvPlan | AddPlan | MultiplyPlan | PoolPlan
 Parts = Mapping[str, int]
 """Number of each part, by name."""
 
@@ -173,7 +175,7 @@ def sequencer_parts(plan: WindowedEngine) -> Counter[str]:
     return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
 
 
-def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+def requantizer_luts(plan: RequantizingPlan, reloadable: bool) -> Counter[str]:
     """LUT parts of requantizers and their parameters.
 
     All roundings count alike: they differ by less than the mapping to LUTs varies.
@@ -185,7 +187,7 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
     # product.
     slope = plan.scale_bits if plan.has_slopes else 0
     word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS + slope
-    depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
+    depth = 1 if isinstance(plan, AddPlan | MultiplyPlan) else plan.transfers_per_pixel
     parameters = Memories(count=lanes, depth=depth, width=word)
     parts = Counter({"scaled bits": lanes * scaled, "output": 1})
     if slope:
@@ -196,7 +198,7 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
     return parts
 
 
-def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
+def requantizer_flip_flops(plan: RequantizingPlan) -> Counter[str]:
     """Flip-flop parts of requantizers and of the output."""
     if plan.threshold_bits:
         return _threshold_flip_flops(plan)
@@ -206,7 +208,7 @@ def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     return parts
 
 
-def search_of(plan: ConvPlan | AddPlan | PoolPlan) -> ThresholdSearch:
+def search_of(plan: RequantizingPlan) -> ThresholdSearch:
     """Describe the search for thresholds of an engine that counts them."""
     return ThresholdSearch(
         bits=plan.threshold_bits,
@@ -216,7 +218,7 @@ def search_of(plan: ConvPlan | AddPlan | PoolPlan) -> ThresholdSearch:
     )
 
 
-def _threshold_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+def _threshold_luts(plan: RequantizingPlan, reloadable: bool) -> Counter[str]:
     """LUT parts of comparisons and of thresholds in LUTs."""
     search = search_of(plan)
     parts = Counter({"output": 1, "tree bits": search.lanes * search.bits * search.width})
@@ -228,7 +230,7 @@ def _threshold_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Co
     return parts
 
 
-def _threshold_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
+def _threshold_flip_flops(plan: RequantizingPlan) -> Counter[str]:
     """Flip-flop parts of sums on their way along the stages, and of thresholds that they meet."""
     search = search_of(plan)
     sums = search.lanes * search.sum_bits * (THRESHOLD_LATENCY * (search.bits - 1) + 1)
@@ -240,18 +242,18 @@ def _threshold_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     return Counter({"output": 1, "held bits": sums + words})
 
 
-def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan | TablePlan | BlockPlan) -> int:
+def output_buffer_luts(plan: RequantizingPlan | TablePlan | BlockPlan) -> int:
     """LUTs of the output buffer."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
 
 
-def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+def _scaled_bits(plan: RequantizingPlan) -> int:
     """Width of the value that a requantizer shifts."""
     match plan:
         case ConvPlan():
             bits = plan.biased_bits + plan.scale_bits
-        case PoolPlan() | AddPlan():
+        case PoolPlan() | AddPlan() | MultiplyPlan():
             bits = plan.sum_bits + plan.scale_bits
     return max(bits, plan.offset_bits) + 1 if plan.offset_bits else bits
 

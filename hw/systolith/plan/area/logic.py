@@ -29,6 +29,7 @@ from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import PREFETCHED, WEIGH_LATENCY
 from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.moving.block_plan import BlockPlan
@@ -143,6 +144,8 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
             return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
+        case MultiplyPlan():
+            return _ends(stage, reloadable)
         case TablePlan():
             return _table_luts(stage, reloadable)
         case ConcatPlan():
@@ -178,6 +181,8 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
             return Counter({"add": 1, "add bits": bits}) + requantizer_flip_flops(stage)
+        case MultiplyPlan():
+            return requantizer_flip_flops(stage)
         case TablePlan():
             return Counter({"output": 1, "word bits": _table_register_bits(stage)})
         case ConcatPlan():
@@ -192,7 +197,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
 
 
-def _ends(plan: AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+def _ends(plan: AddPlan | MultiplyPlan | PoolPlan, reloadable: bool) -> Counter[str]:
     """LUT parts of requantizers, their parameters and the output buffer."""
     return requantizer_luts(plan, reloadable) + Counter({"RAM": output_buffer_luts(plan)})
 

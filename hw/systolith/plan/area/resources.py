@@ -7,17 +7,19 @@ flip-flops.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
+from math import prod
 from typing import Any
 
 from systolith.devices import BlockRam
 from systolith.devices.budget import Resources
-from systolith.network import signed_bits
+from systolith.network import ActType, signed_bits
 from systolith.plan.area.engine_parts import EnginePart, search_of
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS
 from systolith.plan.engines.table_plan import TablePlan
@@ -71,6 +73,13 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
             return logic_used + Resources(
                 dsps=stage.lanes * _scaling_dsps(stage) + dsps,
+                block_rams=_threshold_blocks(stage, block),
+            )
+        case MultiplyPlan():
+            dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
+            factors = prod(_limbs(_centred_bits(tensor.type)) for tensor in stage.inputs)
+            return logic_used + Resources(
+                dsps=stage.lanes * factors + dsps,
                 block_rams=_threshold_blocks(stage, block),
             )
         case TablePlan():
@@ -157,13 +166,16 @@ def _scaling_dsps(stage: AddPlan) -> int:
     """Multipliers that scale one pair of inputs."""
     dsps = 0
     for tensor, bits in zip(stage.inputs, stage.factor_bits, strict=True):
-        act = tensor.type
-        centred = signed_bits(act.low - act.zero_point, act.high - act.zero_point)
-        dsps += _limbs(centred) * _limbs(bits)
+        dsps += _limbs(_centred_bits(tensor.type)) * _limbs(bits)
     return dsps
 
 
-def _factor_bits(stage: AddPlan | PoolPlan, reloadable: bool) -> int:
+def _centred_bits(act: ActType) -> int:
+    """Width of the differences of activations from their zero point."""
+    return signed_bits(act.low - act.zero_point, act.high - act.zero_point)
+
+
+def _factor_bits(stage: AddPlan | MultiplyPlan | PoolPlan, reloadable: bool) -> int:
     """Width of a requantizer's factor: a sum plus a bias of 0, or plus any loadable bias."""
     if stage.offset_bits:
         return stage.sum_bits
@@ -191,7 +203,7 @@ def _queues(plan: ForkPlan, block: BlockRam) -> int:
     )
 
 
-def _threshold_blocks(stage: ConvPlan | AddPlan | PoolPlan, block: BlockRam) -> int:
+def _threshold_blocks(stage: ConvPlan | AddPlan | MultiplyPlan | PoolPlan, block: BlockRam) -> int:
     """Count the blocks of the thresholds that requantizers count."""
     if not stage.threshold_bits:
         return 0

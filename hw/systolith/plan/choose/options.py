@@ -14,6 +14,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Moving,
+    Multiply,
     Pad2d,
     Table,
     Upsample,
@@ -28,6 +29,7 @@ from systolith.plan.engines.layer_engines import (
     narrow_input,
     plan_add,
     plan_conv,
+    plan_multiply,
     plan_pool,
     plan_table,
 )
@@ -245,6 +247,8 @@ def _other_engines(
                     yield replace(pool, window_memory=window)
             case Add():
                 yield plan_add(network, layer, lanes, reloadable=reloadable)
+            case Multiply():
+                yield plan_multiply(network, layer, lanes, reloadable=reloadable)
             case Table():
                 table = plan_table(network, layer, lanes)
                 for memory in windows if reloadable else MemoryKind:

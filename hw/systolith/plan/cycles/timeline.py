@@ -19,6 +19,7 @@ from systolith.plan.cycles import events
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import ARRIVE_LATENCY, CREDIT_LATENCY
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.window import Window
@@ -197,7 +198,7 @@ class _Tables:
                     "passes": len(groups),
                     "first_group": first,
                 }
-            case AddPlan() | TablePlan():
+            case AddPlan() | MultiplyPlan() | TablePlan():
                 return common | {
                     "kind": events.COMBINE,
                     "other": sources[-1],

@@ -13,6 +13,7 @@ from systolith.network import (
     AvgPool2d,
     IntegerNetwork,
     MaxPool2d,
+    Multiply,
     Pad2d,
     Rounding,
     Table,
@@ -22,6 +23,7 @@ from systolith.network import (
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import (
     offset_bits,
@@ -38,6 +40,7 @@ __all__ = [
     "narrow_input",
     "plan_add",
     "plan_conv",
+    "plan_multiply",
     "plan_pool",
     "plan_table",
     "power_of_two",
@@ -159,6 +162,28 @@ def plan_add(
         if rounds and not reloadable
         else (widest, widest),
         rounds_inputs=rounds,
+    )
+
+
+def plan_multiply(
+    network: IntegerNetwork, layer: Multiply, lanes: int, *, reloadable: bool = False
+) -> MultiplyPlan:
+    """Plan a product of `lanes` channels at a time."""
+    first, second = network.inputs_of(layer)
+    output, spec = network.tensors[layer.name], layer.requantize
+    low, high = layer.accumulator_range((first, second))
+    sum_bits, biases = signed_bits(min(low, 0), max(high, 0)), np.zeros(output.shape[0], np.int64)
+    return MultiplyPlan(
+        name=layer.name,
+        inputs=(first, second),
+        output=output,
+        lanes=lanes,
+        sum_bits=sum_bits,
+        scale_bits=scale_bits(spec, reloadable=reloadable),
+        offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
+        rounds_twice=spec.rounding is Rounding.TFLITE,
+        has_slopes=spec.negative is not None,
+        threshold_bits=threshold_bits(spec),
     )
 
 

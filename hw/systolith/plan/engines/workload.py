@@ -24,6 +24,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     PerNeuron,
     Rounding,
@@ -59,6 +60,8 @@ __all__ = [
 _ON_IMAGES = MappingProxyType(
     {
         Add: ("adds", "adding"),
+        Multiply: ("multiplies", "multiplying"),
+        Upsample: ("repeats features of", "repeating"),
         Concat: ("joins", "joining"),
         SelectChannels: ("selects features of", "selecting"),
         Table: ("looks up values of", "the table"),
@@ -267,7 +270,7 @@ def unsupported_layers(network: IntegerNetwork) -> Iterator[str]:
 
 def engine_problems(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     """Say why no engine computes this layer; yield nothing if one does."""
-    if isinstance(layer, Add | Table | Concat | SelectChannels) and any(
+    if isinstance(layer, tuple(_ON_IMAGES)) and any(
         network.tensors[name].shape != image_of(network, layer, port).shape[:1]
         for port, name in enumerate(layer.inputs)
         if len(network.tensors[name].shape) == 1

@@ -9,6 +9,7 @@ from itertools import pairwise
 from systolith.network import INPUT, identifier
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.moving.block_plan import BlockPlan
@@ -37,7 +38,7 @@ underscores behind it. Verilog keywords are not reserved: Amaranth escapes them.
 WindowedEngine = ConvPlan | PoolPlan | BlockPlan
 MovingPlan = ConcatPlan | SelectPlan | BlockPlan
 """Engines that move channels or pixels and compute nothing."""
-EnginePlan = ConvPlan | PoolPlan | AddPlan | TablePlan | MovingPlan
+EnginePlan = ConvPlan | PoolPlan | AddPlan | MultiplyPlan | TablePlan | MovingPlan
 StagePlan = EnginePlan | GearboxPlan | ForkPlan
 
 

@@ -22,6 +22,7 @@ from systolith.quant.recognition.operations import (
     Multiply,
     Pad,
     PixelsToDepth,
+    Product,
     TakeChannels,
     ToVectors,
 )
@@ -32,6 +33,7 @@ MOST_GROUP = 16
 """Largest n of the k-out-of-n patterns that are listed."""
 _KINDS: Mapping[type, str] = {
     AddUp: "addition",
+    Product: "product",
     AveragePool: "average pool",
     LookUp: "table",
     MaxPool: "max pool",

@@ -22,7 +22,9 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
+    Requantized,
     Rounding,
     SelectChannels,
     SpaceToDepth,
@@ -126,7 +128,7 @@ def bound_results(
                 for step in range(widest + 1)
             ]
             return Bounds(value=value, low=np.min(results, 0), high=np.max(results, 0))
-        case Conv2d() | Linear() | Add() | AvgPool2d():
+        case Conv2d() | Linear() | Add() | Multiply() | AvgPool2d():
             if not all(bounds.known for bounds in values):
                 return None
             arrays = [bounds.value for bounds in values]
@@ -139,11 +141,11 @@ def bound_results(
             return _round(layer, known, acc, error)
 
 
-def _bias(layer: Conv2d | Linear | Add | AvgPool2d) -> IntArray:
+def _bias(layer: Requantized) -> IntArray:
     return layer.bias if isinstance(layer, Conv2d | Linear) else np.zeros(1, dtype=np.int64)
 
 
-def _real(layer: Conv2d | Linear | Add | AvgPool2d) -> Affine:
+def _real(layer: Requantized) -> Affine:
     """Give the layer's own result before rounding."""
     spec = layer.requantize
     added = _bias(layer) * spec.multiplier + (0 if spec.offset is None else spec.offset)
@@ -155,7 +157,7 @@ def _real(layer: Conv2d | Linear | Add | AvgPool2d) -> Affine:
 
 
 def _exact(
-    layer: Conv2d | Linear | Add | AvgPool2d,
+    layer: Requantized,
     real: Affine,
     acc: IntArray,
     scales: Sequence[float | None],
@@ -178,7 +180,7 @@ def _exact(
 
 
 def _noise(
-    layer: Conv2d | Linear | Add | AvgPool2d,
+    layer: Requantized,
     real: Affine,
     values: Sequence[IntArray],
     inputs: Sequence[Tensor],
@@ -194,6 +196,8 @@ def _noise(
             reach, terms = rows.sum(axis=1) * largest, rows.shape[1]
         case Add():
             reach, terms = np.array([sum(layer.multipliers) * largest]), 2
+        case Multiply():
+            reach, terms = np.array([largest * largest]), 1
         case AvgPool2d():
             terms = layer.divisor(inputs[0].shape)
             reach = np.array([terms * largest])
@@ -201,9 +205,7 @@ def _noise(
     return np.asarray((reach * real.scale + np.abs(real.offset)) * real.steepest * ULP * spread)
 
 
-def _round(
-    layer: Conv2d | Linear | Add | AvgPool2d, known: Affine, acc: IntArray, error: FloatArray
-) -> Bounds:
+def _round(layer: Requantized, known: Affine, acc: IntArray, error: FloatArray) -> Bounds:
     spec, output = layer.requantize, layer.output
     value = requantize(acc, spec, output)
     if not np.any(error):

@@ -23,6 +23,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     Padding,
     Rounding,
@@ -89,6 +90,10 @@ class ExportGraph(QuantizingGraph):
                 self.requantize(layer, self.rescale_result(layer, self._add_average(layer)))
             case Add():
                 self.requantize(layer, self.rescale_result(layer, self._add_sum(layer)))
+            case Multiply():
+                factors = [self.real[name] for name in layer.inputs]
+                product = self.add_node("Mul", factors, layer.name)
+                self.requantize(layer, self.rescale_result(layer, product))
             case Table():
                 # QONNX rounds after adding the zero point: dropping a half is right for any.
                 floor = self.form is Format.QONNX

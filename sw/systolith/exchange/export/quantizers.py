@@ -13,10 +13,10 @@ from systolith.network import (
     ActType,
     Add,
     AvgPool2d,
-    Conv2d,
     IntegerNetwork,
-    Linear,
+    Multiply,
     Requantize,
+    Requantized,
     Rounding,
 )
 
@@ -66,7 +66,7 @@ class QuantizingGraph(OnnxGraph):
         given = [result, self.add_constant(f"{name}.slopes", by)]
         return self.add_node("PRelu", given, f"{name}.sloped")
 
-    def _has_ties(self, layer: Conv2d | Linear | Add | AvgPool2d) -> bool:
+    def _has_ties(self, layer: Requantized) -> bool:
         """Whether a sum can lie exactly between two outputs."""
         bounds = layer.accumulator_range(self.network.inputs_of(layer))
         largest = max(map(abs, bounds))
@@ -90,13 +90,17 @@ class QuantizingGraph(OnnxGraph):
         factor = self.add_constant(f"{layer}.factor{number}", by)
         return self.add_node("Mul", [self.real[source], factor], f"{layer}.scaled{number}")
 
-    def rescale_result(self, layer: Add | AvgPool2d, result: str) -> str:
+    def rescale_result(self, layer: Add | Multiply | AvgPool2d, result: str) -> str:
         """Multiply a result to the scale of the layer's output, if that could not be chosen."""
         shape = self.network.tensors[layer.name].shape
-        source = self.network.tensors[layer.inputs[0]].shape
-        unit = self.scales[layer.inputs[0]] / (
-            layer.divisor(source) if isinstance(layer, AvgPool2d) else layer.multipliers[0]
-        )
+        unit = self.scales[layer.inputs[0]]
+        match layer:
+            case AvgPool2d():
+                unit /= layer.divisor(self.network.tensors[layer.input].shape)
+            case Add():
+                unit /= layer.multipliers[0]
+            case Multiply():
+                unit *= self.scales[layer.inputs[1]]
         spec = layer.requantize
         silent = np.broadcast_to(spec.multiplier == 0, shape[0])
         wanted = [

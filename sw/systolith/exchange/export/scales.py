@@ -22,8 +22,10 @@ from systolith.network import (
     IntegerNetwork,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad2d,
     Requantize,
+    Requantized,
     Rounding,
     SelectChannels,
     SpaceToDepth,
@@ -62,8 +64,8 @@ class _ScaleRelations:
 def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[str, Fraction]:
     """Choose the real value of one unit of each tensor.
 
-    Layers with weights can have any scale; pools and additions cannot. If branches require several
-    scales, the first one wins and the others need a multiplication.
+    Layers with weights and products can have any scale; pools and additions cannot. If branches
+    require several scales, the first one wins and the others need a multiplication.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
             ):
                 for source in layer.inputs:
                     relations.relate(source, layer.name, Fraction(1))
-            case Conv2d() | Linear() | Table():
+            case Conv2d() | Linear() | Table() | Multiply():
                 pass
     at_input = Fraction(input_scale) / relations.factor[INPUT]
     return {
@@ -143,7 +145,7 @@ def channel_slope(spec: Requantize, channel: int = 0) -> Fraction:
 
 
 def choose_offsets(
-    network: IntegerNetwork, layer: Conv2d | Linear | Add | AvgPool2d
+    network: IntegerNetwork, layer: Requantized
 ) -> tuple[FloatArray, Rounding] | None:
     """Choose the offsets of a layer so that errors of float32 do not change its results.
 
@@ -185,7 +187,7 @@ def choose_offsets(
 
 def _staircase(
     network: IntegerNetwork,
-    layer: Conv2d | Linear | Add | AvgPool2d,
+    layer: Requantized,
     multiplier: IntArray,
     shift: IntArray,
     offset: IntArray,

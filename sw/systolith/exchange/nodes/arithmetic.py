@@ -12,6 +12,7 @@ from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of, constant_of, is_constant
 from systolith.exchange.layers.plain import make_unweighted, pending_of
+from systolith.exchange.layers.products import multiply_activations
 from systolith.exchange.layers.weighted import affine_of, multiply_pending, shift_pending
 from systolith.exchange.values.layouts import channel_constants, drop_batch_axis, shape_of
 from systolith.exchange.values.quantizer import FloatArray, InputStep
@@ -104,11 +105,11 @@ def _add_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -
 
 
 def read_multiply(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read Mul by constants; a positive constant becomes part of a scale."""
+    """Read Mul of two activations, or by constants; a positive one becomes part of a scale."""
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return _multiply_constant(node, x, constant_of(other, "constants"), "Mul", draft)
-    raise ExchangeError.of("multiplies two activations; one with constants is supported")
+    return multiply_activations(node, values, draft)
 
 
 def read_divide(node: Node, values: Sequence[Value], draft: Draft) -> Value:

@@ -10,7 +10,7 @@ from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.functions import apply_function
 from systolith.exchange.layers.operands import activation_of, constant_of
-from systolith.exchange.nodes.arithmetic import read_add
+from systolith.exchange.nodes.arithmetic import read_add, read_multiply
 from systolith.exchange.nodes.declarations import Handler
 from systolith.exchange.nodes.moves import join_values, read_concat
 from systolith.exchange.nodes.pools import read_average_pool, read_global_average_pool
@@ -34,6 +34,7 @@ __all__ = [
     "read_q_linear_conv",
     "read_q_linear_global_average_pool",
     "read_q_linear_matmul",
+    "read_q_linear_multiply",
 ]
 
 Operand = tuple[Value, Value, Value, int]
@@ -69,6 +70,14 @@ def read_q_linear_add(node: Node, values: Sequence[Value], draft: Draft) -> Valu
     a, sa, za, b, sb, zb, ys, yz = values
     total = _read_composed(node, draft, read_add, [(a, sa, za, 1), (b, sb, zb, 1)], (ys, yz))
     return replace(total, quantizer=replace(total.quantizer, after_zero_point=True))
+
+
+def read_q_linear_multiply(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+    """Read ONNX Runtime's QLinearMul, which adds the zero point before rounding."""
+    a, sa, za, b, sb, zb, ys, yz = values
+    operands = [(a, sa, za, 1), (b, sb, zb, 1)]
+    product = _read_composed(node, draft, read_multiply, operands, (ys, yz))
+    return replace(product, quantizer=replace(product.quantizer, after_zero_point=True))
 
 
 def read_q_linear_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:

@@ -21,6 +21,7 @@ from systolith.network.layers.depth_to_space import DepthToSpace
 from systolith.network.layers.flatten import Flatten
 from systolith.network.layers.linear import Linear
 from systolith.network.layers.max_pool2d import MaxPool2d
+from systolith.network.layers.multiply import Multiply
 from systolith.network.layers.pad2d import Pad2d
 from systolith.network.layers.select_channels import SelectChannels
 from systolith.network.layers.space_to_depth import SpaceToDepth
@@ -41,6 +42,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Moving",
+    "Multiply",
     "Pad2d",
     "Padding",
     "Requantized",
@@ -52,7 +54,7 @@ __all__ = [
     "reach_of",
 ]
 
-Requantized = Conv2d | Linear | Add | AvgPool2d
+Requantized = Conv2d | Linear | Add | Multiply | AvgPool2d
 """Layers with ``accumulate(values, inputs)`` and ``accumulator_range(inputs)``."""
 Moving = Concat | SelectChannels | DepthToSpace | SpaceToDepth
 """Layers that only move values, channels or pixels, to other places."""

@@ -18,6 +18,8 @@ __all__ = ["Upsample"]
 class Upsample:
     """Each pixel repeated: ``y[c, i, j] = x[c, i // vertical, j // horizontal]``.
 
+    A vector is an image of one pixel.
+
     Parameters
     ----------
     factors : pair of int
@@ -54,15 +56,12 @@ class Upsample:
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape (C, Ho, Wo)."""
-        channels, height, width = inputs[0]
+        channels, height, width = (*inputs[0], 1, 1)[:3]
         return channels, height * self.factors[0], width * self.factors[1]
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """List what does not fit inputs of these shapes."""
-        if unfit := shape_problems(self.inputs, inputs):
-            yield from unfit
-        elif len(inputs[0]) != 3:
-            yield f"needs an image (C, H, W), but '{self.input}' has shape {inputs[0]}"
+        yield from shape_problems(self.inputs, inputs)
 
     def output_type(self, inputs: Sequence[ActType]) -> ActType:
         """Type of the input."""
@@ -71,4 +70,5 @@ class Upsample:
     def compute(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Compute the outputs, without checks."""
         rows, columns = self.factors
-        return np.asarray(values[0].repeat(rows, axis=2).repeat(columns, axis=3))
+        images = values[0].reshape(*values[0].shape[:2], *(inputs[0].shape[1:] or (1, 1)))
+        return np.asarray(images.repeat(rows, axis=2).repeat(columns, axis=3))

@@ -12,7 +12,7 @@ from systolith.network import INPUT
 from systolith.prune.posttraining import OutputMoments
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTable
+from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantMultiply, QuantTable
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.posttraining.coordinate_descent import round_by_descent
 from systolith.quant.posttraining.moments import measure_moments
@@ -206,7 +206,7 @@ def _float_layer(layer: QuantLayer) -> Callable[..., Tensor]:
         case QuantConv2d() | QuantLinear():
             weight = layer.masked_weight()
             return lambda x: layer.apply_weights(x, weight, layer.bias)
-        case QuantAdd() | QuantAvgPool2d() | QuantTable():
+        case QuantAdd() | QuantMultiply() | QuantAvgPool2d() | QuantTable():
             return lambda *values: layer.activate(layer.accumulate(*values))
         case _:
             return layer
@@ -216,7 +216,7 @@ def _accumulating(layer: QuantLayer, input_step: Tensor) -> Callable[..., Tensor
     match layer:
         case QuantConv2d() | QuantLinear():
             return lambda x: layer.accumulate(x, input_step)
-        case QuantAdd() | QuantAvgPool2d() | QuantTable():
+        case QuantAdd() | QuantMultiply() | QuantAvgPool2d() | QuantTable():
             return layer.accumulate
         case _:
             raise AssertionError(f"{type(layer).__name__} has no accumulator")

@@ -26,6 +26,7 @@ from systolith.quant.recognition.operations import (
     Multiply,
     Pad,
     PixelsToDepth,
+    Product,
     TakeChannels,
     ToVectors,
 )
@@ -112,6 +113,8 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = F.linear(x, linear.weight, linear.bias)
         case AddUp():
             y = x + others[0]
+        case Product():
+            y = x * others[0]
         case AveragePool():
             y = _average(layer.operation, x)
         case MaxPool(kernel_size=kernel, stride=stride, padding=padding, dilation=dilation):
@@ -131,6 +134,7 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
         case Pad(padding=padding):
             y = pad(x, padding)
         case Enlarge(factors=factors):
+            x = x.reshape(*x.shape[:2], *(x.shape[2:] or (1, 1)))
             y = F.interpolate(x, scale_factor=factors, mode="nearest-exact")
         case _:
             raise AssertionError(f"{layer.operation} has been folded or fused")

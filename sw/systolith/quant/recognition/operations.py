@@ -30,6 +30,7 @@ __all__ = [
     "Pad",
     "Pass",
     "PixelsToDepth",
+    "Product",
     "Reading",
     "Recognized",
     "Reshape",
@@ -119,10 +120,11 @@ class Apply:
 class Combine:
     """Arithmetic of two activations, to become :class:`LookUp` if both depend on one tensor.
 
-    `reason` says why it is refused elsewhere.
+    Other products become :class:`Product`; `reason` says why the rest is refused.
     """
 
     reason: str
+    multiplies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,11 @@ class AddUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Product:
+    """Product of two tensors."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pad:
     """Rows and columns of zeros; negative ones are cut off.
 
@@ -266,6 +273,7 @@ Operation = (
     | PixelsToDepth
     | Join
     | AddUp
+    | Product
     | Pad
     | Enlarge
     | Pass

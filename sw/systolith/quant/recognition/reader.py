@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, fx
 
 from systolith.network import INPUT, Shape
-from systolith.quant.recognition.carrying import Carrying
 from systolith.quant.recognition.folding import batch_norm_scale, scale_channels
 from systolith.quant.recognition.moves import MovedValues
+from systolith.quant.recognition.multiplying import Multiplying
 from systolith.quant.recognition.nodes import (
     inputs_of,
     only_origin,
@@ -37,6 +37,7 @@ from systolith.quant.recognition.operations import (
     Pad,
     Pass,
     PixelsToDepth,
+    Product,
     Reading,
     Reshape,
     ScaleAndShift,
@@ -53,14 +54,14 @@ from systolith.trace.aliases import changed_through_a_view
 
 __all__ = ["Reader"]
 
-_FUSES = Convolve | Multiply | AddUp | AveragePool
+_FUSES = Convolve | Multiply | AddUp | Product | AveragePool
 _LAYERS = _FUSES | MaxPool | Join | Enlarge
 _COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge
 """Layers behind which a monotone function that keeps zero gives the same as in front."""
 
 
 @dataclass
-class Reader(Carrying):
+class Reader(Multiplying):
     """Reads a recorded graph node by node.
 
     Parameters
@@ -177,6 +178,8 @@ class Reader(Carrying):
                     self.settle(node)
             case Apply() if operation.slope is not None and self._slope(node, operation.slope):
                 pass
+            case Combine(multiplies=True):
+                self.multiply(node)
             case Apply() | Combine():
                 self.apply(node)
             case AddUp() if any(map(self.is_table, node.all_input_nodes)) and self.tabulate(node):

@@ -46,13 +46,13 @@ __all__ = ["SUPPORTED", "depends_on_size", "recognize"]
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, concatenation, "
-    "slices and shuffles of channels, PixelShuffle, Dropout and Identity"
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, multiplication, "
+    "concatenation, slices and shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 EVALUATED = "needs training=False; put the model into evaluation mode before it is exported"
 CONSTANT_WEIGHTS = "needs weights that do not depend on the images"
-TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add them"
+TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add or multiply them"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
 SLICE = (
     f"cannot leave parts of a tensor out; {_ZEROS_AND_ONES} and a stride, computes every second "
@@ -302,7 +302,7 @@ def _negate(call: Call) -> Recognized:
 def _multiply(call: Call) -> Recognized:
     one, other = call.arguments.get("input"), call.arguments.get("other")
     if isinstance(one, fx.Node) and isinstance(other, fx.Node):
-        return _combine(call)
+        return Combine(TWO_ACTIVATIONS, multiplies=True), []
     return _scale(call, SUPPORTED, factor=one if isinstance(other, fx.Node) else other)
 
 

@@ -148,9 +148,9 @@ def test_layers_before_and_behind_a_function(tmp_path: Path) -> None:
     [
         (
             lambda made, x: made.node(
-                "Mul", x, made.linear(made.node("MaxPool", x, kernel_shape=[1, 1]), 0.5)
+                "Div", x, made.linear(made.node("MaxPool", x, kernel_shape=[1, 1]), 0.5)
             ),
-            "multiplies two activations",
+            "divides by what the model computes",
         ),
         (
             lambda made, x: made.node("Pow", x, made.const(np.ones((4, 1, 1)))),

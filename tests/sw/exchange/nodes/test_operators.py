@@ -115,6 +115,8 @@ INTEGER = {
     "QLinearLeakyRelu": "p = com.microsoft.QLinearLeakyRelu <alpha=0.25> (q, s, z, t, o) ",
     "QLinearSigmoid": "sig = com.microsoft.QLinearSigmoid (q, s, z, s, o) "
     "p = MaxPool <kernel_shape=[2,2]> (sig) ",
+    "QLinearMul": "pooled = MaxPool <kernel_shape=[1,1]> (q) "
+    "p = com.microsoft.QLinearMul(q, s, z, pooled, s, z, t, o) ",
     "QLinearAveragePool": "p = com.microsoft.QLinearAveragePool "
     "<kernel_shape=[2,2], strides=[1,2]> (q, s, z, t, o) ",
     "QLinearGlobalAveragePool": "p = com.microsoft.QLinearGlobalAveragePool (q, s, z, t, o) ",

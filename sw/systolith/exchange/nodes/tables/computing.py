@@ -142,8 +142,8 @@ COMPUTING: Mapping[str, OnnxOperator] = {
     "Sub": OnnxOperator(adapt_functions(arithmetic.read_subtract), PART, CONSTANTS, TWO),
     "Mul": OnnxOperator(
         adapt_functions(arithmetic.read_multiply),
-        PART,
-        f"{CONSTANTS}; functions of one tensor",
+        "Multiply, or part of the layer before it",
+        f"two activations, or a gate of channels or pixels; {CONSTANTS}; functions of one tensor",
         TWO,
     ),
     "Div": OnnxOperator(adapt_functions(arithmetic.read_divide), PART, CONSTANTS, TWO),

@@ -136,6 +136,13 @@ QUANTIZING: Mapping[str, OnnxOperator] = {
         {"alpha": Attribute(default=0.01)},
         Q_LEAKY_RELU,
     ),
+    "QLinearMul": OnnxOperator(
+        qlinear.read_q_linear_multiply,
+        "Multiply",
+        "ONNX Runtime's",
+        "A A_scale A_zero_point? B B_scale B_zero_point? C_scale C_zero_point?",
+        integers=qlinear.read_q_linear_multiply,
+    ),
     "QLinearAveragePool": OnnxOperator(
         Q_LINEAR_AVERAGE_POOL,
         "AvgPool2d",

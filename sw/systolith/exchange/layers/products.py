@@ -1,0 +1,79 @@
+"""Products of two activations, the smaller one repeated over the axes that it lacks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.operands import activation_of
+from systolith.exchange.layers.plain import make_unweighted
+from systolith.exchange.values.value import AppendLayer, PendingLayer, QuantizedActivation, Value
+from systolith.network import (
+    ActType,
+    IntArray,
+    Multiply,
+    Requantize,
+    Requantized,
+    SelectChannels,
+    Shape,
+    Upsample,
+)
+
+__all__ = ["multiply_activations"]
+
+
+def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> PendingLayer:
+    """Multiply two activations of one shape, or of one value for each channel or pixel.
+
+    Raises
+    ------
+    ExchangeError
+        If one has another shape, was reordered, or stands for -1 and +1 in one bit.
+    """
+    a, b = (draft.pad_apart(activation_of(value, draft)) for value in values)
+    if a.places is not None or b.places is not None:
+        raise ExchangeError.of(
+            "multiplies what was reordered; move the Transpose or Reshape after the product"
+        )
+    if a.origin or b.origin:
+        raise ExchangeError.of("multiplies -1 and +1 in one bit; give them two bits")
+    shapes = a.tensor.shape, b.tensor.shape
+    rank = max(map(len, shapes))
+    if any(len(shape) != rank for shape in shapes):
+        raise ExchangeError.of(f"multiplies shapes {shapes[0]} and {shapes[1]}; reshape one")
+    channels, *size = (max(sizes) for sizes in zip(*shapes, strict=True))
+    a, b = (_spread(node, x, (channels, *size), draft) for x in (a, b))
+
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
+        return Multiply(name=name, inputs=(a.layer, b.layer), requantize=requantize, output=output)
+
+    pending = make_unweighted(node, make, [a, b], a.scale * b.scale)
+    return replace(pending, offset=np.zeros(1))
+
+
+def _spread(node: Node, x: QuantizedActivation, shape: Shape, draft: Draft) -> QuantizedActivation:
+    """Repeat an activation over the axes that it lacks."""
+    own = x.tensor.shape
+    if own[0] == 1 < shape[0]:
+        channels = (0,) * shape[0]
+        x = draft.append(f"{node.name}_channels", x, _selecting(channels))
+    if own[1:] == (1, 1) != shape[1:]:
+        factors = shape[1], shape[2]
+        x = draft.append(f"{node.name}_pixels", x, _repeating(factors))
+    if x.tensor.shape != shape:
+        raise ExchangeError.of(
+            f"multiplies shape {own} by {shape}; one value, one for each channel, one for each "
+            "pixel, or all are supported"
+        )
+    return x
+
+
+def _selecting(channels: tuple[int, ...]) -> AppendLayer:
+    return lambda name, source: SelectChannels(name=name, input=source, channels=channels)
+
+
+def _repeating(factors: tuple[int, int]) -> AppendLayer:
+    return lambda name, source: Upsample(name=name, input=source, factors=factors)

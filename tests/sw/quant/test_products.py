@@ -1,0 +1,98 @@
+"""Products of two activations: recognized, trained and lowered."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from systolith.frontend import IntegerModel, lower
+from systolith.network import IntegerNetwork, Multiply, Table, trace
+from systolith.quant import UnsupportedModelError, prepare
+from tests.support.gated_models import Gated, TwoGates
+
+IMAGES = torch.rand(20, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+
+
+def _multiply_in_place(x: Tensor, s: Tensor) -> Tensor:
+    x *= s
+    return x
+
+
+def _agreeing(model: nn.Module) -> IntegerNetwork:
+    """Lower a model; golden, mirrored and fake-quantized results are equal."""
+    quantized = prepare(model.eval(), IMAGES).eval()
+    network, integer = lower(quantized), IntegerModel(quantized)
+    images = integer.quantize_input(IMAGES)
+    golden, own = trace(network, images), integer.trace(images)
+    with torch.no_grad():
+        fake = quantized.trace(IMAGES)
+        wanted = model(IMAGES)
+        assert (quantized(IMAGES) - wanted).abs().max() < 0.1 * wanted.abs().max()
+    for layer, values in golden.items():
+        assert np.array_equal(values, own[layer])
+        step = quantized.quantizer(layer).step.item()
+        assert np.array_equal(values, np.rint(fake[layer].numpy() / step))
+    return network
+
+
+@pytest.mark.parametrize(
+    "multiply",
+    [
+        lambda x, s: x * s,
+        lambda x, s: s * x,
+        torch.mul,
+        lambda x, s: x.mul(s),
+        _multiply_in_place,
+        lambda x, s: torch.multiply(s, x),
+    ],
+)
+def test_every_spelling(multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
+    kinds = [type(layer) for layer in _agreeing(Gated(torch.sigmoid, multiply)).layers]
+    assert kinds.count(Multiply) == 1 and kinds.count(Table) == 1
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        lambda x: functional.adaptive_avg_pool2d(x, 1),
+        lambda x: x.amax((2, 3), keepdim=True).sigmoid(),
+        lambda x: x[:, :1].tanh(),
+        lambda x: functional.relu(x),
+    ],
+)
+def test_one_value_for_each_channel_or_pixel(gate: Callable[[Tensor], Tensor]) -> None:
+    _agreeing(Gated(gate, torch.mul))
+
+
+def test_squeeze_and_excitation() -> None:
+    kinds = [type(layer) for layer in _agreeing(TwoGates()).layers]
+    assert kinds.count(Multiply) == 2 and kinds.count(Table) == 4
+
+
+def test_a_relu_behind_a_product_is_part_of_it() -> None:
+    network = _agreeing(Gated(torch.tanh, lambda x, s: torch.relu(x * s)))
+    (product,) = (layer for layer in network.layers if isinstance(layer, Multiply))
+    assert not product.output.signed
+
+
+def test_functions_of_one_tensor_are_a_table() -> None:
+    class Swish(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            return x * torch.sigmoid(x) + x * x
+
+    kinds = [type(layer) for layer in lower(prepare(Swish().eval(), IMAGES)).layers]
+    assert Multiply not in kinds and Table in kinds
+
+
+def test_rows_are_refused() -> None:
+    model = Gated(lambda x: functional.avg_pool2d(x, (1, 3)), torch.mul).eval()
+    with pytest.raises(UnsupportedModelError, match=r"is multiplied, so it needs one value, one"):
+        prepare(model, IMAGES)
