@@ -84,6 +84,8 @@ def rows_of(name: str) -> Iterable[str]:
             return tflite.result_rows()
         case "tflite_rtl":
             return tflite.rtl_rows()
+        case "tflite_narrow":
+            return tflite.narrow_rows()
         case "tflite_cifar10":
             return tflite.cifar_rows()
         case "runtime":
