@@ -23,7 +23,7 @@ from systolith.network.tensor import Shape, Tensor
 
 __all__ = ["RolledNetwork", "roll_network"]
 
-PLAIN = (Add, Concat, SelectChannels, Table)
+PLAIN = (Add, Multiply, Concat, SelectChannels, Table)
 """Layers that treat each row alike."""
 
 

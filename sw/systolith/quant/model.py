@@ -59,6 +59,8 @@ class QuantizedModel(nn.Module):
         Parts of the float model that are left out because they do not change the predicted class.
     fixed_shape : bool
         Whether layers may depend on `input_shape`.
+    gives_sequences : bool
+        Whether the float model's output is (N, C, L), without the row that hardware has.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class QuantizedModel(nn.Module):
         origins: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
         fixed_shape: bool = False,
+        gives_sequences: bool = False,
     ) -> None:
         super().__init__()
         self.input_quantizer = input_quantizer
@@ -77,6 +80,7 @@ class QuantizedModel(nn.Module):
         self.input_shape = input_shape
         self.notes = notes
         self.fixed_shape = fixed_shape
+        self.gives_sequences = gives_sequences
         own = {wiring.name: wiring.name for wiring in self.wirings}
         self._origins = {**own, **(origins or {})}
 
@@ -86,10 +90,9 @@ class QuantizedModel(nn.Module):
         return MappingProxyType(self._origins)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float logits, shape (N, classes), of float images; sequences give sequences."""
+        """Float logits, shape (N, ...) as of the float model, of float images."""
         result = self.trace(images)[self.wirings[-1].name]
-        one_row = images.ndim == 3 and result.ndim == 4
-        return result.squeeze(2) if one_row else result
+        return result.squeeze(2) if self.gives_sequences else result
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
         """Fake-quantized input and output of every layer, by name, of images of any float type."""

@@ -134,6 +134,7 @@ def prepare(
         {layer.name: layer.qualified_name for layer in traced},
         network.notes,
         network.fixed_shape,
+        network.gives_sequences,
     )
     quantized.to(images.device)
     quantized.check_patterns(quantized.masks())

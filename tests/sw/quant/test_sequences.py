@@ -148,3 +148,19 @@ def test_matrices_of_other_meanings_are_refused() -> None:
     images = torch.rand(2, 3, 4, 4)
     mixed = Calls(lambda m, x: m.a(x.flatten(2)))
     assert "flatten" in problems_of(mixed, images)[0]
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_rows_of_an_image_are_averaged_to_a_sequence_of_the_same_shape(keepdim: bool) -> None:
+    class Averages(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x).mean(2, keepdim=keepdim)
+
+    images = torch.rand(6, 3, 5, 7, generator=torch.Generator().manual_seed(1))
+    network = lower_and_compare(Averages(), images)
+    assert network.tensors[network.outputs[0]].shape == (4, 1, 5)

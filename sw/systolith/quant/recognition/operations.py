@@ -345,6 +345,8 @@ class FloatNetwork:
         Name of the recorded node with the last layer's value.
     fixed_shape : bool
         Whether layers may depend on height and width of the images.
+    gives_sequences : bool
+        Whether the output is (N, C, L), without the row that hardware has.
     repeated : tuple of str
         Modules whose weights become those of several layers.
     """
@@ -353,6 +355,7 @@ class FloatNetwork:
     notes: tuple[str, ...]
     output: str
     fixed_shape: bool
+    gives_sequences: bool
     repeated: tuple[str, ...] = ()
 
 

@@ -105,6 +105,7 @@ class Reader(Multiplying):
                 notes=notes,
                 output=output.name,
                 fixed_shape=recording.reads_sizes or self.fixed_shape,
+                gives_sequences=recording.values[output].ndim == 3,
                 repeated=tuple(repeated_calls(nodes)),
             )
         return Reading(
