@@ -11,9 +11,7 @@ from systolith.network import (
     Add,
     AllTaps,
     AvgPool2d,
-    Concat,
     Conv2d,
-    DepthToSpace,
     Granularity,
     IntArray,
     KOutOfN,
@@ -21,18 +19,14 @@ from systolith.network import (
     MaxPool2d,
     Multiply,
     Overflow,
-    Pad2d,
     Padding,
     Pattern,
     PerNeuron,
     Requantize,
     Rounding,
-    SelectChannels,
     Shape,
-    SpaceToDepth,
     Strided,
     Table,
-    Upsample,
     WeightShape,
     reach_of,
 )
@@ -41,16 +35,11 @@ __all__ = [
     "draw_act_type",
     "draw_add",
     "draw_average",
-    "draw_blocks",
-    "draw_concat",
     "draw_convolution",
     "draw_linear",
     "draw_maximum",
-    "draw_pad",
     "draw_product",
-    "draw_selection",
     "draw_table",
-    "draw_upsample",
 ]
 
 MOST_KERNEL, MOST_STRIDE, MOST_DILATION, MOST_FILTERS = 4, 3, 3, 8
@@ -167,25 +156,6 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
     )
 
 
-def draw_pad(choices: Choices, name: str, source: str, shape: Shape, act: ActType) -> Pad2d:
-    """Draw padding by the zero point or any value, and cropping that leaves a pixel."""
-    sides: list[int] = []
-    crops = choices.chance(50)
-    for length in shape[1:]:
-        most = length - 1 if crops else 0
-        before = choices.integer(-most, MOST_PADDING)
-        sides += [before, choices.integer(-max(most + min(before, 0), 0), MOST_PADDING)]
-    value = choices.integer(act.low, act.high) if choices.chance(50) else None
-    padding = sides[0], sides[1], sides[2], sides[3]
-    return Pad2d(name=name, input=source, padding=padding, value=value)
-
-
-def draw_upsample(choices: Choices, name: str, source: str) -> Upsample:
-    """Draw an upsampling."""
-    factors = choices.integer(1, MOST_STRIDE), choices.integer(1, MOST_STRIDE)
-    return Upsample(name=name, input=source, factors=factors)
-
-
 def draw_add(choices: Choices, name: str, sources: tuple[str, str], shape: Shape) -> Add:
     """Draw an addition of two tensors of this shape, in any order."""
     output = draw_act_type(choices)
@@ -220,44 +190,6 @@ def draw_table(choices: Choices, name: str, source: str, act: ActType) -> Table:
         values=choices.generator().integers(output.low, output.high + 1, 1 << act.bits),
         output=output,
     )
-
-
-def draw_concat(choices: Choices, name: str, source: str, partners: list[str]) -> Concat:
-    """Draw a concatenation of a tensor and one or two others, in any order."""
-    others = [choices.one_of(partners) for _ in range(choices.integer(1, 2))]
-    place = choices.integer(0, len(others))
-    return Concat(name=name, inputs=(*others[:place], source, *others[place:]))
-
-
-def draw_selection(choices: Choices, name: str, source: str, shape: Shape) -> SelectChannels:
-    """Draw a slice, a shuffle of groups, or any channels in any order."""
-    count = shape[0]
-    match choices.integer(1, 3):
-        case 1:
-            start = choices.integer(0, count - 1)
-            channels = list(range(start, choices.integer(start + 1, count)))
-        case 2:
-            groups = choices.one_of([size for size in range(1, count + 1) if count % size == 0])
-            channels = np.arange(count).reshape(groups, -1).T.ravel().tolist()
-        case _:
-            channels = [
-                choices.integer(0, count - 1) for _ in range(choices.integer(1, MOST_FILTERS))
-            ]
-    return SelectChannels(name=name, input=source, channels=tuple(channels))
-
-
-def draw_blocks(
-    choices: Choices, name: str, source: str, shape: Shape
-) -> DepthToSpace | SpaceToDepth | None:
-    """Draw a layer that moves blocks of pixels; None if the shape has no blocks."""
-    channels, height, width = shape
-    layers: list[DepthToSpace | SpaceToDepth] = []
-    for block in (2, 3):
-        if channels % block**2 == 0 and max(height, width) * block <= MOST_SPREAD:
-            layers.append(DepthToSpace(name=name, input=source, block=block))
-        if height % block == width % block == 0 and channels * block**2 <= MOST_CHANNELS:
-            layers.append(SpaceToDepth(name=name, input=source, block=block))
-    return choices.one_of(layers) if layers else None
 
 
 def _draw_kernel(choices: Choices, shape: Shape) -> tuple[int, int]:

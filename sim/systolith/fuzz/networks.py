@@ -5,15 +5,17 @@ from systolith.fuzz.layers import (
     draw_act_type,
     draw_add,
     draw_average,
-    draw_blocks,
-    draw_concat,
     draw_convolution,
     draw_linear,
     draw_maximum,
-    draw_pad,
     draw_product,
-    draw_selection,
     draw_table,
+)
+from systolith.fuzz.moving import (
+    draw_blocks,
+    draw_concat,
+    draw_pad,
+    draw_selection,
     draw_upsample,
 )
 from systolith.fuzz.tflite_scales import draw_tflite_scales

@@ -7,22 +7,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from systolith.frontend.moving import (
+    IntegerConcat,
+    IntegerDepthToSpace,
+    IntegerFlatten,
+    IntegerPad2d,
+    IntegerSelectChannels,
+    IntegerSpaceToDepth,
+    IntegerUpsample,
+)
 from systolith.frontend.operators import (
     IntegerAdd,
     IntegerAvgPool2d,
-    IntegerConcat,
     IntegerConv2d,
-    IntegerDepthToSpace,
-    IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
     IntegerMultiply,
-    IntegerPad2d,
     IntegerRequantizer,
-    IntegerSelectChannels,
-    IntegerSpaceToDepth,
     IntegerTable,
-    IntegerUpsample,
 )
 from systolith.network import INPUT, ActType, IntArray, NetworkError, Shape
 from systolith.quant import (

@@ -4,22 +4,24 @@ import torch
 from torch import Tensor, nn
 
 from systolith.frontend.integer import IntegerGraph
+from systolith.frontend.moving import (
+    IntegerConcat,
+    IntegerDepthToSpace,
+    IntegerFlatten,
+    IntegerPad2d,
+    IntegerSelectChannels,
+    IntegerSpaceToDepth,
+    IntegerUpsample,
+)
 from systolith.frontend.operators import (
     IntegerAdd,
     IntegerAvgPool2d,
-    IntegerConcat,
     IntegerConv2d,
-    IntegerDepthToSpace,
-    IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
     IntegerMultiply,
-    IntegerPad2d,
     IntegerRequantizer,
-    IntegerSelectChannels,
-    IntegerSpaceToDepth,
     IntegerTable,
-    IntegerUpsample,
 )
 from systolith.network import (
     ActType,

@@ -11,31 +11,23 @@ removes it. On CPUs, where PyTorch convolves directly, float32 is exact and seve
 while no partial sum can reach 2**24.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from systolith.frontend.moving import surround
 from systolith.network import ActType, Overflow, Padding, Rounding
 from systolith.quant import common_multiple, count_areas
 
 __all__ = [
     "IntegerAdd",
     "IntegerAvgPool2d",
-    "IntegerConcat",
     "IntegerConv2d",
-    "IntegerDepthToSpace",
-    "IntegerFlatten",
     "IntegerLinear",
     "IntegerMaxPool2d",
     "IntegerMultiply",
-    "IntegerPad2d",
     "IntegerRequantizer",
-    "IntegerSelectChannels",
-    "IntegerSpaceToDepth",
     "IntegerTable",
-    "IntegerUpsample",
 ]
 
 FLOAT32_INTEGERS = 1 << 24
@@ -147,7 +139,7 @@ class IntegerConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, F, Ho, Wo)."""
-        centred = _pad(x - self.zero_point, self.padding, 0)
+        centred = surround(x - self.zero_point, self.padding, 0)
         dtype = self._exact_type(centred)
         sums = F.conv2d(
             centred.to(dtype),
@@ -268,7 +260,7 @@ class IntegerAvgPool2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, Ho, Wo)."""
         kernel = self.kernel_size or (x.shape[2], x.shape[3])
-        centred = _pad((x - self.zero_point).double(), self.padding, 0)
+        centred = surround((x - self.zero_point).double(), self.padding, 0)
         # divisor_override=1 turns the average into the sum.
         sums = _as_integers(F.avg_pool2d(centred, kernel, self.stride, divisor_override=1))
         if self.counted is not None:
@@ -298,7 +290,7 @@ class IntegerMaxPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, Ho, Wo)."""
-        padded = _pad(x.double(), self.padding, -torch.inf)
+        padded = surround(x.double(), self.padding, -torch.inf)
         greatest = F.max_pool2d(padded, self.kernel_size, self.stride, dilation=self.dilation)
         return greatest.to(torch.int64)
 
@@ -316,90 +308,6 @@ class IntegerTable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, ...)."""
         return torch.take(self.values, x - self.low)
-
-
-class IntegerPad2d(nn.Module):
-    """Rows and columns of `value` added; negative ones cut off."""
-
-    def __init__(self, *, padding: Padding, value: int = 0) -> None:
-        super().__init__()
-        self.padding = padding
-        self.value = value
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, Ho, Wo)."""
-        return _pad(x, self.padding, self.value)
-
-
-class IntegerUpsample(nn.Module):
-    """Nearest neighbours at whole multiples of the size."""
-
-    def __init__(self, *, factors: tuple[int, int]) -> None:
-        super().__init__()
-        self.factors = factors
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, Ho, Wo)."""
-        larger = F.interpolate(x.double(), scale_factor=self.factors, mode="nearest-exact")
-        return larger.to(torch.int64)
-
-
-class IntegerFlatten(nn.Module):
-    """Images as vectors, channels outermost."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C*H*W)."""
-        return torch.flatten(x, start_dim=1)
-
-
-class IntegerConcat(nn.Module):
-    """Channels of several tensors, one tensor after the other."""
-
-    def forward(self, *values: Tensor) -> Tensor:
-        """Tensors (N, C, ...) to (N, sum of C, ...)."""
-        return torch.cat(values, dim=1)
-
-
-class IntegerSelectChannels(nn.Module):
-    """Some channels, in any order."""
-
-    channels: Tensor
-
-    def __init__(self, channels: Sequence[int]) -> None:
-        super().__init__()
-        self.register_buffer("channels", torch.tensor(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) to (N, channels, ...)."""
-        return x.index_select(1, self.channels)
-
-
-class IntegerDepthToSpace(nn.Module):
-    """Channels as pixels; the position in a block is the outer part of a channel's number."""
-
-    def __init__(self, block: int) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C*b*b, H, W) to (N, C, H*b, W*b)."""
-        # Pixel shuffles have the position as the inner part.
-        positions = x.chunk(self.block**2, 1)
-        inner = torch.stack(positions, 2).flatten(1, 2)
-        return F.pixel_shuffle(inner, self.block)
-
-
-class IntegerSpaceToDepth(nn.Module):
-    """Pixels as channels; the position in a block is the outer part of a channel's number."""
-
-    def __init__(self, block: int) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
-        inner, positions = F.pixel_unshuffle(x, self.block), self.block**2
-        return torch.cat([inner[:, start::positions] for start in range(positions)], 1)
 
 
 def _shift_right(product: Tensor, shift: Tensor, rounding: Rounding) -> Tensor:
@@ -426,8 +334,3 @@ def _shift_right(product: Tensor, shift: Tensor, rounding: Rounding) -> Tensor:
 
 def _as_integers(sums: Tensor) -> Tensor:
     return sums.round().to(torch.int64)
-
-
-def _pad(x: Tensor, padding: Sequence[int], value: float) -> Tensor:
-    top, bottom, left, right = padding
-    return F.pad(x, (left, right, top, bottom), value=value)

@@ -1,7 +1,7 @@
 """From a trained float model to one that trains with quantized weights and activations."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import partial
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from systolith.foundation import kind_problems
-from systolith.network import INPUT, ActType, Pattern
+from systolith.network import ActType, Pattern
 from systolith.prune import MaskSet
-from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
+from systolith.quant.config import QuantConfig, UnsupportedModelError
 from systolith.quant.layers import (
     QuantAdd,
     QuantAvgPool2d,
@@ -54,10 +54,11 @@ from systolith.quant.recognition.operations import (
 )
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.requantizing import Activation
-from systolith.quant.sharing import SharedSteps, ends_of, share_steps
+from systolith.quant.sharing import SharedSteps, share_steps
 from systolith.quant.transposed import QuantConvTranspose2d
 from systolith.quant.weighted import QuantConv2d, QuantLinear
-from systolith.trace import as_module, is_nonnegative
+from systolith.quant.widths import bits_of, find_signs, result_bits
+from systolith.trace import as_module
 
 __all__ = ["prepare"]
 
@@ -115,7 +116,7 @@ def prepare(
     UnsupportedModelError.raise_if_any(_tensor_problems(images))
     images = images.float()
     network = _read_checked(model, images, config, masks)
-    shared = share_steps(network.layers, _act_bits(network.layers, config))
+    shared = share_steps(network.layers, result_bits(network.layers, config))
     traced = shared.layers
     for note in (*network.notes, *network.repeated, *shared.notes):
         warnings.warn(note, stacklevel=2)
@@ -165,10 +166,6 @@ def _read_checked(
     return network
 
 
-_QUANTIZES = Convolve | Multiply | AddUp | Product | AveragePool | LookUp
-"""Operations with results of their own width."""
-
-
 class _Builder:
     """Makes a quantized layer from each float layer."""
 
@@ -177,7 +174,7 @@ class _Builder:
         self._shared = shared
         self._config = config
         self._masks = masks
-        self._signed = _signs(shared, config.input_signed)
+        self._signed = find_signs(shared, config.input_signed)
         self._quantizers: dict[str, ActQuantizer] = {}
 
     def build(self) -> list[tuple[Wiring, QuantLayer]]:
@@ -278,55 +275,13 @@ class _Builder:
         return self._quantizers[owner]
 
     def _weight_quantizer(self, layer: FloatLayer, operation: Weighted) -> WeightQuantizer:
-        config, own = self._config, _bits(layer, self._config)
+        config, own = self._config, bits_of(layer, self._config)
         return WeightQuantizer(
             1 if config.power_of_two else len(operation.module.weight),
             own.weight_bits or config.weight_bits,
             narrow_range=config.narrow_range if own.narrow_range is None else own.narrow_range,
             power_of_two=config.power_of_two,
         )
-
-
-def _bits(layer: FloatLayer, config: QuantConfig) -> LayerBits:
-    layers = config.layers
-    names = layer.qualified_name, layer.name, layer.module
-    return next((layers[name] for name in names if name in layers), LayerBits())
-
-
-def _act_bits(layers: list[FloatLayer], config: QuantConfig) -> dict[str, int]:
-    """Width of the results of each layer with an accumulator."""
-    ends, widths = ends_of(layers), {}
-    for layer in layers:
-        if isinstance(layer.operation, _QUANTIZES):
-            usual = config.output_bits if layer.name in ends else config.act_bits
-            own = _bits(layer, config).act_bits
-            widths[layer.name] = usual if own is None else own
-    return widths
-
-
-def _signs(shared: SharedSteps, input_signed: bool) -> dict[str, bool]:
-    """Find which results are signed; those that share a step are if any of them is."""
-    signed = {INPUT: input_signed} | {layer.name: False for layer in shared.layers}
-    before: dict[str, bool] = {}
-    while before != signed:
-        before = dict(signed)
-        for layer in shared.layers:
-            signed[layer.name] |= _is_signed(layer, signed)
-            owner = shared.owners.get(layer.name, layer.name)
-            signed[owner] |= signed[layer.name]
-            signed[layer.name] |= signed[owner]
-    return signed
-
-
-def _is_signed(layer: FloatLayer, signed: Mapping[str, bool]) -> bool:
-    """Whether a layer alone gives negative values, given the signs of its inputs."""
-    if layer.activation.rectifies:
-        return False
-    if isinstance(layer.operation, Convolve | Multiply):
-        return True
-    if isinstance(layer.operation, LookUp):
-        return not is_nonnegative(layer.operation.function, signed=signed[layer.inputs[0]])
-    return any(signed[name] for name in layer.inputs)
 
 
 def _config_problems(
@@ -339,11 +294,11 @@ def _config_problems(
         if name not in known:
             names = ", ".join(layer.qualified_name for layer in traced)
             yield f"bits must name a layer of {names}, got '{name}'"
-    widths = _act_bits(traced, config)
+    widths = result_bits(traced, config)
     for layer in traced:
         if widths.get(layer.name) == 1:
             yield from _sign_output_problems(layer)
-        bits = _bits(layer, config).weight_bits or config.weight_bits
+        bits = bits_of(layer, config).weight_bits or config.weight_bits
         if bits == 1 and isinstance(layer.operation, Convolve | Multiply):
             weight = layer.operation.module.weight
             if not weight.requires_grad and (zeros := int((weight == 0).sum())):

@@ -5,13 +5,19 @@ from collections.abc import Callable
 import torch
 from torch import Size, Tensor, fx, nn
 
-from systolith.network import Shape
+from systolith.quant.recognition.arithmetic import (
+    SUPPORTED,
+    add,
+    divide,
+    multiply,
+    negate,
+    subtract,
+    subtract_from,
+)
 from systolith.quant.recognition.operations import (
     Activate,
-    AddUp,
     Apply,
     AveragePool,
-    Combine,
     Convolve,
     Join,
     MaxPool,
@@ -22,7 +28,6 @@ from systolith.quant.recognition.operations import (
     Pass,
     Recognized,
     Reshape,
-    ScaleAndShift,
     Softmax,
 )
 from systolith.quant.recognition.transposed import transposed_convolution
@@ -44,15 +49,9 @@ from systolith.trace import Call
 
 __all__ = ["SUPPORTED", "depends_on_size", "recognize"]
 
-SUPPORTED = (
-    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, multiplication, "
-    "concatenation, slices and shuffles of channels, PixelShuffle, Dropout and Identity"
-)
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 EVALUATED = "needs training=False; put the model into evaluation mode before it is exported"
 CONSTANT_WEIGHTS = "needs weights that do not depend on the images"
-TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add or multiply them"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
 SLICE = (
     f"cannot leave parts of a tensor out; {_ZEROS_AND_ONES} and a stride, computes every second "
@@ -62,8 +61,6 @@ MOVE = (
     "needs to move whole channels, or blocks of pixels to channels and back, before the next layer"
 )
 CHANNELS = f"cannot add channels of zeros; {_ZEROS_AND_ONES} computes the same"
-
-_Constant = float | Tensor | None
 
 
 def recognize(call: Call) -> Recognized:
@@ -270,88 +267,6 @@ def _pad(call: Call) -> Recognized:
     return zero_pad(call)
 
 
-def _add(call: Call) -> Recognized:
-    alpha = call.arguments.get("alpha", 1)
-    one, other = call.arguments.get("input"), call.arguments.get("other")
-    if not (isinstance(one, fx.Node) and isinstance(other, fx.Node)):
-        constant = one if isinstance(other, fx.Node) else other
-        if isinstance(other, fx.Node) and alpha != 1:
-            return None, [f"needs alpha 1, got {alpha}"]
-        given = "a constant tensor" if isinstance(constant, Tensor) else constant
-        reason = f"needs two activations, got {given}"
-        return _scale(call, reason, shift=constant, times=alpha)
-    return AddUp(), [f"needs alpha 1, got {alpha}"] if alpha != 1 else []
-
-
-def _subtract(call: Call) -> Recognized:
-    if isinstance(other := call.arguments.get("other"), fx.Node):
-        return _combine(call)
-    return _scale(call, SUPPORTED, shift=other, times=-call.arguments.get("alpha", 1))
-
-
-def _subtract_from(call: Call) -> Recognized:
-    """Recognize a constant minus an activation."""
-    factor = -float(call.arguments.get("alpha", 1))
-    return _scale(call, SUPPORTED, factor=factor, shift=call.arguments.get("other"))
-
-
-def _negate(call: Call) -> Recognized:
-    return _scale(call, SUPPORTED, factor=-1.0)
-
-
-def _multiply(call: Call) -> Recognized:
-    one, other = call.arguments.get("input"), call.arguments.get("other")
-    if isinstance(one, fx.Node) and isinstance(other, fx.Node):
-        return Combine(TWO_ACTIVATIONS, multiplies=True), []
-    return _scale(call, SUPPORTED, factor=one if isinstance(other, fx.Node) else other)
-
-
-def _divide(call: Call) -> Recognized:
-    if isinstance(other := call.arguments.get("other"), fx.Node):
-        return _combine(call)
-    if call.arguments.get("rounding_mode") is not None:
-        return None, ["needs rounding_mode None"]
-    return _scale(call, SUPPORTED, divisor=other)
-
-
-def _combine(call: Call) -> Recognized:
-    """Recognize arithmetic of two activations; the reader finds out what they depend on."""
-    return Combine(TWO_ACTIVATIONS), []
-
-
-def _scale(
-    call: Call,
-    reason: str,
-    *,
-    factor: _Constant = 1.0,
-    divisor: _Constant = 1.0,
-    shift: _Constant = 0.0,
-    times: float = 1.0,
-) -> Recognized:
-    """Recognize ``x * factor / divisor + shift * times``, or :class:`Pass` if that equals x."""
-    constants = [
-        _spread(value, call.input) if isinstance(value, int | float | Tensor) else None
-        for value in (factor, divisor, shift)
-    ]
-    numerator, denominator, offset = constants
-    if not call.keeps_shape or numerator is None or denominator is None or offset is None:
-        return None, [reason]
-    scale, offset = numerator / denominator, offset * times
-    if bool((scale == 1).all()) and not bool(offset.any()):
-        return Pass(), []
-    return ScaleAndShift(scale, offset, reason), []
-
-
-def _spread(value: float | Tensor, shape: Shape) -> Tensor | None:
-    """Expand a constant to one image's shape; None if it differs between images."""
-    tensor = torch.as_tensor(value).detach().double().cpu()
-    if not shape or (tensor.ndim == len(shape) and len(tensor) != 1):
-        return None
-    if tensor.ndim == len(shape):
-        tensor = tensor[0]
-    return tensor.expand(shape[1:]) if tensor.ndim < len(shape) else None
-
-
 _RULES: dict[str, Callable[[Call], Recognized]] = {
     "conv2d": _convolution,
     "conv_transpose2d": transposed_convolution,
@@ -389,12 +304,12 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "adaptive_max_pool2d": adaptive_max_pool,
     "mean": mean,
     "amax": maximum,
-    "add": _add,
-    "sub": _subtract,
-    "rsub": _subtract_from,
-    "neg": _negate,
-    "mul": _multiply,
-    "div": _divide,
+    "add": add,
+    "sub": subtract,
+    "rsub": subtract_from,
+    "neg": negate,
+    "mul": multiply,
+    "div": divide,
     "flatten": _flatten,
     "reshape": _reshape,
     "reshape_as": _reshape,

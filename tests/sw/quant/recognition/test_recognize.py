@@ -15,8 +15,8 @@ from systolith.quant.recognition.operations import AveragePool, Convolve, Enlarg
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, concatenation, "
-    "slices and shuffles of channels, PixelShuffle, Dropout and Identity"
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, multiplication, "
+    "concatenation, slices and shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 
 

@@ -1,0 +1,110 @@
+"""Integer layers that move values, as PyTorch modules: int64 in, int64 out."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.network import Padding
+
+__all__ = [
+    "IntegerConcat",
+    "IntegerDepthToSpace",
+    "IntegerFlatten",
+    "IntegerPad2d",
+    "IntegerSelectChannels",
+    "IntegerSpaceToDepth",
+    "IntegerUpsample",
+    "surround",
+]
+
+
+class IntegerPad2d(nn.Module):
+    """Rows and columns of `value` added; negative ones cut off."""
+
+    def __init__(self, *, padding: Padding, value: int = 0) -> None:
+        super().__init__()
+        self.padding = padding
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        return surround(x, self.padding, self.value)
+
+
+class IntegerUpsample(nn.Module):
+    """Nearest neighbours at whole multiples of the size."""
+
+    def __init__(self, *, factors: tuple[int, int]) -> None:
+        super().__init__()
+        self.factors = factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        larger = F.interpolate(x.double(), scale_factor=self.factors, mode="nearest-exact")
+        return larger.to(torch.int64)
+
+
+class IntegerFlatten(nn.Module):
+    """Images as vectors, channels outermost."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C*H*W)."""
+        return torch.flatten(x, start_dim=1)
+
+
+class IntegerConcat(nn.Module):
+    """Channels of several tensors, one tensor after the other."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Tensors (N, C, ...) to (N, sum of C, ...)."""
+        return torch.cat(values, dim=1)
+
+
+class IntegerSelectChannels(nn.Module):
+    """Some channels, in any order."""
+
+    channels: Tensor
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("channels", torch.tensor(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, channels, ...)."""
+        return x.index_select(1, self.channels)
+
+
+class IntegerDepthToSpace(nn.Module):
+    """Channels as pixels; the position in a block is the outer part of a channel's number."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C*b*b, H, W) to (N, C, H*b, W*b)."""
+        # Pixel shuffles have the position as the inner part.
+        positions = x.chunk(self.block**2, 1)
+        inner = torch.stack(positions, 2).flatten(1, 2)
+        return F.pixel_shuffle(inner, self.block)
+
+
+class IntegerSpaceToDepth(nn.Module):
+    """Pixels as channels; the position in a block is the outer part of a channel's number."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
+        inner, positions = F.pixel_unshuffle(x, self.block), self.block**2
+        return torch.cat([inner[:, start::positions] for start in range(positions)], 1)
+
+
+def surround(x: Tensor, padding: Sequence[int], value: float) -> Tensor:
+    """Add rows and columns of one value around images; padding is (top, bottom, left, right)."""
+    top, bottom, left, right = padding
+    return F.pad(x, (left, right, top, bottom), value=value)
