@@ -35,6 +35,7 @@ def test_requantization_agrees_at_ties_and_beside_them(
     beside = data.draw(st.sampled_from([-1, 0, 1]))
     acc = np.array([[(half << place) + beside for half in halves]])
     acc = np.repeat(acc[:, None], channels, axis=1)
+    arrays = (spec.offset, spec.negative, spec.thresholds)
     mirrored = IntegerRequantizer(
         torch.tensor(spec.multiplier),
         torch.tensor(spec.shift),
@@ -42,7 +43,7 @@ def test_requantization_agrees_at_ties_and_beside_them(
         spec.clamp,
         spec.rounding,
         spec.overflow,
-        None if spec.offset is None else torch.tensor(spec.offset),
+        *(None if array is None else torch.tensor(array) for array in arrays),
     )
     computed = mirrored(torch.tensor(acc)).numpy()
     assert np.array_equal(computed, requantize(acc, spec, output))
