@@ -26,12 +26,13 @@ from systolith.network import (
     Flatten,
     Layer,
     Linear,
+    Multiply,
     Rounding,
     apply_layer,
     trace,
 )
 
-DRAWS = 200
+DRAWS = 400
 LEAST = 8
 MOST_LAYERS = 4
 
@@ -76,7 +77,7 @@ def test_ties_are_drawn(cases: list[Case]) -> None:
     for case in cases:
         values = {INPUT: case.images, **trace(case.network, case.images)}
         for layer in case.network.layers:
-            if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
+            if isinstance(layer, Conv2d | Linear | AvgPool2d | Add | Multiply):
                 up = replace(layer, requantize=replace(layer.requantize, rounding=Rounding.HALF_UP))
                 if layer.requantize.rounding is Rounding.HALF_EVEN:
                     read = [values[name] for name in layer.inputs]

@@ -12,7 +12,7 @@ from systolith.exchange import ImportedModel, import_onnx
 from systolith.fuzz import FindingKind, SeededChoices, search
 from systolith.fuzz.graphs import Graph, GraphTarget, draw_graph, judge_graph
 
-SEED, DRAWS, CASES = 20263, 60, 30
+SEED, DRAWS, CASES = 20263, 200, 30
 
 Read = Callable[[Path], ImportedModel]
 
@@ -145,4 +145,4 @@ def test_an_exception_is_a_finding() -> None:
 def test_values_are_moved_joined_and_split(graphs: list[Graph]) -> None:
     covered = {what for graph in graphs for what in graph.covers}
     assert covered >= {"Concat", "Split", "Slice", "Gather", "Pad"}
-    assert covered & {"DepthToSpace", "SpaceToDepth", "Resize"}
+    assert covered >= {"DepthToSpace", "SpaceToDepth", "Resize"}

@@ -69,6 +69,9 @@ def _twin(rng: np.random.Generator, layer: Layer) -> Layer:
 
 
 def _requantize(rng: np.random.Generator, spec: Requantize) -> Requantize:
+    if (levels := spec.thresholds) is not None:
+        low, high = int(levels.min()), int(levels.max())
+        return Requantize.by_thresholds(np.sort(rng.integers(low, high + 1, levels.shape), axis=1))
     shift = rng.integers(0, 48, spec.shift.shape) if rng.random() < 0.2 else spec.shift
     offset = None
     if spec.offset is not None and rng.random() < 0.8:

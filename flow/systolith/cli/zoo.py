@@ -25,7 +25,7 @@ def list_networks(as_json: Json = False) -> None:
 
     With --json, print all cards.
     """
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from systolith.zoo import ZOO, read_cards
 
@@ -33,7 +33,8 @@ def list_networks(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({name: card.to_json() for name, card in cards.items()}, indent=1))
         return
-    table = Table("network", "for", "input", "MACs", "device", "cycles", "frames/s")
+    names = Column("network", no_wrap=True, min_width=max(map(len, ZOO)))
+    table = Table(names, "for", "input", "MACs", "device", "cycles", "frames/s")
     for name, entry in ZOO.items():
         if name not in cards:
             table.add_row(name, entry.task, entry.size, "", "not measured", "", "")

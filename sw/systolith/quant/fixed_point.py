@@ -61,7 +61,7 @@ def to_fixed_point(scale: Tensor, slope: Tensor | None = None) -> FixedPoint:
     Examples
     --------
     >>> to_fixed_point(torch.tensor([0.75, 0.25], dtype=torch.float64))
-    FixedPoint(multiplier=tensor([3, 1]), shift=2)
+    FixedPoint(multiplier=tensor([3, 1]), shift=2, negative=None)
     """
     if not bool(((scale > 0) & scale.isfinite()).all()):
         raise ValueError(f"scales must be positive numbers, got {scale.tolist()}")

@@ -88,6 +88,6 @@ def test_refuses_a_pattern_that_does_not_fit_and_nan() -> None:
 
 
 def test_refuses_other_shapes() -> None:
-    message = "weights and masks need shape (F, C, Kh, Kw) or (O, I), got (3,)"
+    message = "weights and masks need shape (F, C, Kh, Kw), (F, C, K) or (O, I), got (3,)"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         topk_mask(torch.zeros(3), Pattern())

@@ -206,7 +206,8 @@ def test_reports_names_masks_and_images_that_do_not_fit() -> None:
         (
             torch.zeros(2, 1, 8, 8, dtype=torch.int64),
             (
-                r"^calibration images must be float of shape \(N, C, H, W\) or \(N, features\), "
+                r"^calibration images must be float of shape \(N, C, H, W\), \(N, C, L\) or "
+                r"\(N, features\), "
                 r"got torch\.int64 \(2, 1, 8, 8\)$"
             ),
         ),

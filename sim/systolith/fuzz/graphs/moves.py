@@ -21,7 +21,11 @@ def write_move(writer: Writer, x: str) -> str:
     """Write an operator that moves values of an image."""
     channels, height, width = writer.image(x)
     choices = writer.choices
-    match choices.integer(0, 11):
+    if channels % 4 == 0 and height * width <= MOST_PIXELS and choices.chance(30):
+        return _keep_scale(writer, x, _write_depth_to_space(writer, x))
+    if height % 2 == 0 and width % 2 == 0 and choices.chance(30):
+        return _keep_scale(writer, x, writer.add("SpaceToDepth", x, blocksize=2))
+    match choices.integer(0, 9):
         case 0 | 1:
             return _keep_scale(writer, x, _write_channel_slice(writer, x))
         case 2:
@@ -34,11 +38,7 @@ def write_move(writer: Writer, x: str) -> str:
             return _keep_scale(writer, x, _write_shuffle(writer, x))
         case 6 | 7 if height * width <= MOST_PIXELS:
             return _keep_scale(writer, x, _write_resize(writer, x))
-        case 8 if channels % 4 == 0 and height * width <= MOST_PIXELS:
-            return _keep_scale(writer, x, _write_depth_to_space(writer, x))
-        case 9 if height % 2 == 0 and width % 2 == 0:
-            return _keep_scale(writer, x, writer.add("SpaceToDepth", x, blocksize=2))
-        case 10 if writer.opset >= AXES_AS_INPUT["Slice"]:
+        case 8 if writer.opset >= AXES_AS_INPUT["Slice"]:
             return _keep_scale(writer, x, _write_slice(writer, x, [0, 0], [height, width], [2, 2]))
         case _:
             return _keep_scale(writer, x, _write_channel_slice(writer, x))

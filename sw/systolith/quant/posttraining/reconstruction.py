@@ -102,10 +102,9 @@ def reconstruct_(
     )
     if settings.changes_nothing:
         return
-    images = image_batch(images)
     if problems := list(_image_problems(model, images)):
         raise UnsupportedModelError(problems)
-    images = images.to(model.input_quantizer.log2_step)
+    images = image_batch(images).to(model.input_quantizer.log2_step)
     shared = model.shared_quantizers()
     exact = {INPUT: images}
     quantized = {INPUT: _in_batches(model.input_quantizer, images)}
@@ -131,7 +130,8 @@ def reconstruct_(
 
 def _image_problems(model: QuantizedModel, images: Tensor) -> Iterator[str]:
     shape, inner = tuple(images.shape), ", ".join(map(str, model.input_shape))
-    if not images.is_floating_point() or not len(images) or shape[1:] != model.input_shape:
+    fits = tuple(image_batch(images).shape[1:]) == model.input_shape
+    if not images.is_floating_point() or not len(images) or not fits:
         yield (
             f"reconstruction needs float images of shape (N, {inner}), N at least 1, "
             f"got {images.dtype} {shape}"

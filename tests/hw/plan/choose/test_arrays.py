@@ -19,9 +19,13 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Multiply,
     NetworkError,
+    Pad2d,
     SelectChannels,
     SpaceToDepth,
+    Table,
+    Upsample,
 )
 from systolith.plan import ArrayShape, Feed, PlanError, plan_network
 from systolith.plan.engines.workload import Workload, workload_of
@@ -89,7 +93,7 @@ def _best_pace(network: IntegerNetwork, budget: int) -> int:
 
 
 def _least_pace(network: IntegerNetwork) -> int:
-    """Cycles of the slowest pool or addition, however wide it is."""
+    """Cycles of the slowest layer without weights, however wide it is."""
     return max((_least_cycles(network, layer) for layer in network.layers), default=0)
 
 
@@ -100,7 +104,10 @@ def _least_cycles(network: IntegerNetwork, layer: Layer) -> int:
             (image,) = network.inputs_of(layer)
             size = image.shape[1:]
             return max(pixels * prod(layer.kernel_size or size), prod(size))
-        case Add():
+        case Pad2d() | Upsample():
+            (image,) = network.inputs_of(layer)
+            return max(pixels, prod(image.shape[1:]))
+        case Add() | Multiply() | Table():
             return pixels
         case Concat():
             channels = [tensor.shape[0] for tensor in network.inputs_of(layer)]
