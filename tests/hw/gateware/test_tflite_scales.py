@@ -26,6 +26,7 @@ from systolith.network.requantizing import shift_right
 from systolith.plan import plan_network
 from tests.support.pipeline_bench import run_frames
 from tests.support.random_networks import random_images
+from tests.support.slow import first_few
 
 FRAMES = 3
 INT8 = ActType(bits=8, signed=True, zero_point=-7)
@@ -86,7 +87,7 @@ def _residual(seed: int) -> IntegerNetwork:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", first_few(range(3), 1))
 @pytest.mark.parametrize("stalled", [False, True])
 @pytest.mark.parametrize("reloadable", [False, True])
 def test_values_and_cycles(seed: int, stalled: bool, reloadable: bool) -> None:
