@@ -14,7 +14,10 @@ MOST_CONVOLUTIONS = 4
 
 
 class RandomGraph(nn.Module):
-    """Steps that each read earlier values; 6 to 9 of them, on images of 2 x 8 x 8."""
+    """Steps that each read earlier values; 6 to 9 of them, on images of 2 x 8 x 8.
+
+    The head reads every value that no step reads.
+    """
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -60,7 +63,9 @@ class RandomGraph(nn.Module):
                 self.layers[str(len(self.steps))] = layer
             self.steps.append((kind, sources))
             widths.append(width)
-        self.head = nn.Linear(widths[-1] * 4, 3)
+        read = {source for _, sources in self.steps for source in sources}
+        self.ends = [place for place in range(len(widths)) if place not in read]
+        self.head = nn.Linear(sum(widths[place] for place in self.ends) * 4, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         values = [F.relu(self.stem(x))]
@@ -74,7 +79,8 @@ class RandomGraph(nn.Module):
                 values.append(_move(kind, given[0]))
             else:
                 values.append(F.relu(self.layers[str(number)](given[0])))
-        return self.head(F.max_pool2d(values[-1], 4).flatten(1))
+        ends = torch.cat([values[place] for place in self.ends], dim=1)
+        return self.head(F.max_pool2d(ends, 4).flatten(1))
 
 
 def _move(kind: str, x: Tensor) -> Tensor:

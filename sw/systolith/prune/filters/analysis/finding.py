@@ -30,7 +30,7 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     additions, concatenations, depthwise convolutions, batch norms, pools, flattening, activations
     that keep zero at zero, splits into equal parts, shuffles of channels and pixel shuffles.
     Channels that meet anything else are not removable, nor are the network's outputs. A second
-    recording, of the model with one unit less in each group, finds what the model computes from the
+    recording, of the model with fewer units in each group, finds what the model computes from the
     number of its channels.
 
     Parameters
@@ -92,24 +92,33 @@ def _without_counted(
     def may_differ(node: fx.Node) -> bool:
         return changes_sizes(read_call(node, recording.values))
 
-    def first_difference_without_one_of(*chosen: ChannelGroup) -> fx.Node | None:
-        masks = {
-            group.name: torch.arange(group.size) > 0
+    def first_difference_when_smaller(*chosen: ChannelGroup) -> fx.Node | None:
+        # One unit less can go unseen: the first of two parts of 5 channels has 3, as that of 6 has.
+        sizes = {
+            group.name: torch.arange(group.size)
             for group in chosen
             if group.removable and group.size > 1
         }
-        if not masks:
-            return None
-        smaller = FilterMasks(masks, groups).shrink(model)
-        other = record(smaller, images)
-        node = first_difference(recording, other, may_differ)
-        return _first_misfit(followed, recording, other, chosen) if node is None else node
+        for masks in (
+            {name: units > 0 for name, units in sizes.items()},
+            {name: units < 1 for name, units in sizes.items()},
+        ):
+            if not masks:
+                return None
+            smaller = FilterMasks(masks, groups).shrink(model)
+            other = record(smaller, images)
+            node = first_difference(recording, other, may_differ)
+            if node is None:
+                node = _first_misfit(followed, recording, other, masks, chosen)
+            if node is not None:
+                return node
+        return None
 
-    if first_difference_without_one_of(*groups) is None:
+    if first_difference_when_smaller(*groups) is None:
         yield from groups
         return
     for group in groups:
-        node = first_difference_without_one_of(group)
+        node = first_difference_when_smaller(group)
         yield group if node is None else replace(group, reason=not_followed(node))
 
 
@@ -117,23 +126,29 @@ def _first_misfit(
     followed: FollowedChannels,
     recording: Recording,
     other: Recording,
+    kept: Mapping[str, Tensor],
     chosen: Sequence[ChannelGroup],
 ) -> fx.Node | None:
     """Find the first value of a smaller model that has not the channels that are left."""
     node: fx.Node
     removed: set[int] = set()
     for group in chosen:
-        if group.removable and group.size > 1:
+        if group.name in kept:
             for name, units in group.outputs.items():
                 roots = followed.channels.roots(followed.outputs[name]).tolist()
-                removed |= {root for root, unit in zip(roots, units, strict=True) if unit == 0}
+                left = kept[group.name].tolist()
+                removed |= {
+                    root
+                    for root, unit in zip(roots, units, strict=True)
+                    if unit >= 0 and not left[unit]
+                }
     for node, twin in zip(recording.graph.nodes, other.graph.nodes, strict=True):
         labels = followed.values[node]
         if labels.ndim > 1 or not len(labels) or twin not in other.values:
             continue
-        left = sum(root not in removed for root in followed.channels.roots(labels).tolist())
+        channels = sum(root not in removed for root in followed.channels.roots(labels).tolist())
         before, after = recording.values[node].shape, other.values[twin].shape
-        if (*before[:1], left, *before[2:]) != tuple(after):
+        if (*before[:1], channels, *before[2:]) != tuple(after):
             return node
     return None
 

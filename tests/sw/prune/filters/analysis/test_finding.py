@@ -251,3 +251,20 @@ def test_images_of_any_type_do_and_those_of_another_shape_are_refused() -> None:
     message = "images of shape (2, 3, 5, 5) do not fit the model: '0' (Conv2d): Given groups=1"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}"):
         find_channel_groups(model, torch.zeros(2, 3, 5, 5))
+
+
+def test_parts_that_the_output_does_not_depend_on_are_not_cut() -> None:
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.unread = nn.Conv2d(2, 6, 1), nn.Conv2d(3, 4, 1)
+            self.head = nn.Linear(24, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.stem(x))
+            self.unread(x.chunk(2, 1)[0])  # with 5 channels, the first part still has 3
+            pooled: Tensor = self.head(F.max_pool2d(x, 4).flatten(1))
+            return pooled
+
+    stem, _ = find_channel_groups(Unused().eval(), torch.rand(2, 2, 8, 8))
+    assert stem.name == "stem" and not stem.removable
