@@ -65,8 +65,8 @@ def _differences(masked: nn.Module, small: nn.Module, images: Tensor) -> Iterato
         expected = masked.cpu().double()(images)
         try:
             got = deepcopy(small).cpu().double()(images)
-        except RuntimeError as error:
-            yield f"a network without its removed filters must run, but raises: {error}"
+        except RuntimeError as failure:
+            yield f"a network without its removed filters must run, but raises: {failure}"
             return
     scale = float(expected.abs().max())
     error = float((expected - got).abs().max())
