@@ -1,6 +1,6 @@
 """The device's side of the serial protocol of EEMBC's runner for MLPerf Tiny.
 
-Commands end with ``%``; answers are lines, the last of which is ``m-ready``. Written from what
+Commands end with ``%``. Answers are lines; the last one is ``m-ready``. Written from what
 MLCommons and EEMBC have published in ``mlcommons/tiny`` and ``eembc/energyrunner``.
 """
 

@@ -12,7 +12,7 @@ from systolith.fuzz.files.writing import TfliteFile
 __all__ = ["Sheet"]
 
 COARSE_SCALES = (1.0, 0.5, 0.25, 0.0625)
-"""Scales of which many results are ties."""
+"""With these scales, many results are ties."""
 
 
 class Sheet:

@@ -131,7 +131,7 @@ def compare_with_executor(
     images : int, optional
         Number of images; by default 16 for small networks, down to 2 for large ones.
     given : array, shape (N, *shape of the file's input), optional
-        Images to compare on, of which the first ones are taken; random ones by default.
+        Images to compare on; the first ones are taken. Default: random images.
     whole : bool
         Whether images must be whole numbers of the input's steps, because the file does not round
         them.

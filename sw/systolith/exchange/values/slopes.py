@@ -91,8 +91,8 @@ def fit_slopes(
 ) -> tuple[Requantize, IntArray, float] | list[str]:
     """Choose multipliers of sums of either sign, and biases.
 
-    Biases are rounded to whole steps of the accumulator: the sign of the sum chooses the multiplier
-    in front of which a bias is added.
+    Biases are rounded to whole steps of the accumulator: the sign of the sum chooses the
+    multiplier, and the bias is added before that.
 
     Returns
     -------

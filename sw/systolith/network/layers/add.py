@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from systolith.network._fields import Fields, repr_of
+from systolith.network._fields import Fields
 from systolith.network.layers._accumulating import Accumulating
-from systolith.network.layers._inputs import finish, shape_problems
+from systolith.network.layers._inputs import check_pair, finish, pair_problems
 from systolith.network.numbers import (
     MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
@@ -66,15 +66,7 @@ class Add(Accumulating):
     def __post_init__(self) -> None:
         fields = Fields(self)
         fields.name("name")
-        given = self.inputs
-        if (
-            isinstance(given, tuple | list)
-            and len(given) == 2
-            and all(isinstance(name, str) for name in given)
-        ):
-            object.__setattr__(self, "inputs", tuple(given))
-        else:
-            fields.problems.append(f"inputs must be the names of two layers, got {repr_of(given)}")
+        check_pair(fields, self, self.inputs)
         bits = ADDED_MULTIPLIER_BITS if self.shifts is None else MAX_MULTIPLIER_BITS
         if fields.integers("multipliers", 2) and not all(
             1 <= multiplier < 1 << bits for multiplier in self.multipliers
@@ -104,15 +96,7 @@ class Add(Accumulating):
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """List what does not fit inputs of these shapes."""
-        if unfit := shape_problems(self.inputs, inputs):
-            yield from unfit
-            return
-        if inputs[0] != inputs[1]:
-            yield (
-                f"adds tensors of equal shape, but '{self.inputs[0]}' has {inputs[0]} "
-                f"and '{self.inputs[1]}' has {inputs[1]}"
-            )
-        yield from self.requantize.problems(inputs[0][0], self.output)
+        yield from pair_problems(self.inputs, inputs, "adds", self.requantize, self.output)
 
     def accumulate(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Add both centred inputs, each times its multiplier."""

@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from systolith.network._fields import Fields, repr_of
+from systolith.network._fields import Fields
 from systolith.network.layers._accumulating import Accumulating
-from systolith.network.layers._inputs import finish, shape_problems
+from systolith.network.layers._inputs import check_pair, finish, pair_problems
 from systolith.network.numbers import ActType, IntArray, Requantize
 from systolith.network.tensor import Shape, Tensor
 
@@ -42,15 +42,7 @@ class Multiply(Accumulating):
     def __post_init__(self) -> None:
         fields = Fields(self)
         fields.name("name")
-        given = self.inputs
-        if (
-            isinstance(given, tuple | list)
-            and len(given) == 2
-            and all(isinstance(name, str) for name in given)
-        ):
-            object.__setattr__(self, "inputs", tuple(given))
-        else:
-            fields.problems.append(f"inputs must be the names of two layers, got {repr_of(given)}")
+        check_pair(fields, self, self.inputs)
         fields.instance("requantize", Requantize)
         fields.instance("output", ActType)
         finish(fields, self.name)
@@ -61,15 +53,7 @@ class Multiply(Accumulating):
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """List what does not fit inputs of these shapes."""
-        if unfit := shape_problems(self.inputs, inputs):
-            yield from unfit
-            return
-        if inputs[0] != inputs[1]:
-            yield (
-                f"multiplies tensors of equal shape, but '{self.inputs[0]}' has {inputs[0]} "
-                f"and '{self.inputs[1]}' has {inputs[1]}"
-            )
-        yield from self.requantize.problems(inputs[0][0], self.output)
+        yield from pair_problems(self.inputs, inputs, "multiplies", self.requantize, self.output)
 
     def accumulate(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Multiply both centred inputs."""

@@ -152,6 +152,16 @@ def write_brevitas(folder: Path) -> None:
             export(model.eval(), args=one, export_path=path, dynamo=False)
 
 
+def strip_places(path: Path) -> None:
+    """Remove the stack traces that torch.onnx writes, which hold paths of this machine."""
+    proto = onnx.load(path)
+    graph = proto.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    onnx.save(proto, path)
+
+
 def main(folder: Path) -> None:
     """Write all files."""
     torch.manual_seed(1)
@@ -176,6 +186,7 @@ def main(folder: Path) -> None:
         dynamic_shapes=({0: torch.export.Dim("batch")},),
         external_data=False,
     )
+    strip_places(folder / "torch_dynamo_float.onnx")
     quant_pre_process(plain, ready, skip_symbolic_shape=True)
     write_runtime(ready, folder)
     write_nncf(ready, folder)

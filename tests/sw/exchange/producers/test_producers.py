@@ -40,3 +40,8 @@ def test_float_file_of_the_new_exporter_of_pytorch_is_quantized_here(tmp_path: P
     onnx.save(quantize_onnx(source, images), tmp_path / "quantized.onnx")
     agreement = import_onnx(tmp_path / "quantized.onnx", images=images).agreement
     assert agreement is not None and agreement.equal, str(agreement)
+
+
+def test_no_file_holds_a_stack_trace() -> None:
+    for path in (Path(__file__).parent / "files").glob("*.onnx"):
+        assert b'File "' not in path.read_bytes(), path.name
