@@ -43,5 +43,5 @@ def test_float_file_of_the_new_exporter_of_pytorch_is_quantized_here(tmp_path: P
 
 
 def test_no_file_holds_a_stack_trace() -> None:
-    for path in (Path(__file__).parent / "files").glob("*.onnx"):
+    for path in FILES:
         assert b'File "' not in path.read_bytes(), path.name
