@@ -242,20 +242,20 @@ def labelled() -> list[Case]:
 
 def distilled() -> list[Case]:
     """Long training with a teacher: the networks that are built."""
-    resnet8 = Case(network="resnet8", method="dense", teacher="resnet20", learning_rate=0.03)
+    resnet8 = Case(
+        network="resnet8",
+        method="dense",
+        teacher="resnet20",
+        learning_rate=0.03,
+        quantize_rate=0.01,
+    )
     sparse = replace(resnet8, method="dpp", k=1, n=4)
+    resnet20 = replace(sparse, network="resnet20", teacher="resnet56")
     return [
-        replace(sparse, shared_by=2, prune_epochs=60, quantize_epochs=20),
-        replace(sparse, prune_epochs=60, quantize_epochs=10, bits=(8,)),
-        replace(resnet8, prune_epochs=40, quantize_epochs=10, bits=(8,)),
-        replace(
-            sparse,
-            network="resnet20",
-            teacher="resnet56",
-            prune_epochs=40,
-            quantize_epochs=10,
-            bits=(8, 4),
-        ),
+        replace(sparse, shared_by=2, prune_epochs=60, quantize_epochs=10),
+        replace(sparse, prune_epochs=60, quantize_epochs=5, bits=(8,)),
+        replace(resnet8, prune_epochs=40, quantize_epochs=5, bits=(8,)),
+        replace(resnet20, prune_epochs=24, quantize_epochs=3, bits=(8, 4)),
     ]
 
 
