@@ -4,7 +4,8 @@ A monotonic step function equals another where all its steps lie at the same acc
 steps of both are compared, and there are at most 255 of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import floor
 
 import numpy as np
@@ -32,41 +33,35 @@ def round_away(value: float) -> int:
 
 
 def scale_exactly(
-    scale: float, reach: tuple[int, int], output: ActType, clamp: tuple[int, int] | None
+    scales: Sequence[float],
+    reach: tuple[int, int],
+    output: ActType,
+    clamp: tuple[int, int] | None = None,
 ) -> Requantize:
     """Make a requantization that equals ``round(acc * scale)`` in doubles, ties away from zero.
 
-    TFLite's reference kernel of FULLY_CONNECTED computes it so.
+    TFLite's reference kernel of FULLY_CONNECTED computes it so. Multipliers of 31 bits do it for
+    nearly every scale. Where a product of doubles is rounded to a tie for some accumulators and
+    past the tie for others, no multiplier does, and thresholds are counted instead.
 
     Parameters
     ----------
-    scale : float
+    scales : sequence of float
+        One for each channel, or one for all.
     reach : pair of int
         Least and greatest accumulator.
     output : ActType
     clamp : pair of int, optional
-
-    Raises
-    ------
-    TfliteError
-        If no multiplier of 31 bits equals it for every accumulator.
     """
-    nearest, shift = quantize_multiplier(scale)
-    low, high = clamp or (output.low, output.high)
-
-    def exact(acc: int) -> int:
-        value = round_away(float(acc) * scale) + output.zero_point
-        return min(max(value, low), high)
-
-    for candidate in _candidates(nearest, shift):
-        spec = Requantize(
-            multiplier=np.array([candidate[0]]), shift=np.array([candidate[1]]), clamp=clamp
-        )
-        if _same_steps(exact, spec, reach, output):
-            return spec
-    raise TfliteError(
-        [f"scales by {scale!r}, which no multiplier of {MOST_BITS} bits does for all sums"]
-    )
+    steps = {scale: _Steps(scale, reach, output, clamp) for scale in dict.fromkeys(scales)}
+    rows = list(steps) if len(steps) == 1 else scales
+    factors = {scale: _multiplier(of_scale) for scale, of_scale in steps.items()}
+    pairs = [factors[scale] for scale in rows]
+    exact = [pair for pair in pairs if pair is not None]
+    if len(exact) < len(pairs):
+        return Requantize.by_thresholds([steps[scale].thresholds() for scale in rows])
+    multipliers, shifts = zip(*exact, strict=True)
+    return Requantize(multiplier=np.array(multipliers), shift=np.array(shifts), clamp=clamp)
 
 
 def average_exactly(count: int, output: ActType, clamp: tuple[int, int] | None) -> Requantize:
@@ -97,34 +92,59 @@ def average_exactly(count: int, output: ActType, clamp: tuple[int, int] | None) 
     )
 
 
-def _candidates(nearest: int, shift: int) -> Iterator[tuple[int, int]]:
-    """Yield the nearest multiplier and its neighbours; nearest ones first."""
+@dataclass(frozen=True)
+class _Steps:
+    """Where ``round(acc * scale)`` in doubles goes up, for the accumulators that occur."""
+
+    scale: float
+    reach: tuple[int, int]
+    output: ActType
+    clamp: tuple[int, int] | None
+
+    def value(self, acc: int) -> int:
+        """Compute the output."""
+        low, high = self.clamp or (self.output.low, self.output.high)
+        value = round_away(float(acc) * self.scale) + self.output.zero_point
+        return min(max(value, low), high)
+
+    def first_at_least(self, level: int) -> int:
+        """Find the least accumulator whose output is `level` or more; one past all if none is."""
+        low, high = self.reach[0], self.reach[1] + 1
+        while low < high:
+            middle = (low + high) // 2
+            if self.value(middle) >= level:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def thresholds(self) -> list[int]:
+        """Find the least accumulator of each output but the lowest."""
+        levels = range(self.output.low + 1, self.output.high + 1)
+        return [self.first_at_least(level) for level in levels]
+
+    def equals(self, spec: Requantize) -> bool:
+        """Whether a requantization has its steps at the same accumulators."""
+        least, most = self.reach
+        places = {least, most}
+        for level in range(self.value(least) + 1, self.value(most) + 1):
+            step = self.first_at_least(level)
+            places |= {step - 1, step}
+        accs: IntArray = np.array(sorted(places), dtype=np.int64)
+        wanted = np.array([self.value(int(acc)) for acc in accs])
+        return bool(np.array_equal(requantize(accs[:, None], spec, self.output).ravel(), wanted))
+
+
+def _multiplier(steps: _Steps) -> tuple[int, int] | None:
+    """Find a multiplier and a shift that equal the steps, nearest ones first."""
+    nearest, shift = quantize_multiplier(steps.scale)
     for by in range(TRIES + 1):
         for multiplier in {nearest + by, nearest - by}:
-            if 0 <= multiplier < 1 << MOST_BITS:
-                yield multiplier, shift
-
-
-def _same_steps(
-    exact: Callable[[int], int], spec: Requantize, reach: tuple[int, int], output: ActType
-) -> bool:
-    """Whether a requantization has its steps where a function that never falls has them."""
-    least, most = reach
-    places = {least, most}
-    for level in range(exact(least) + 1, exact(most) + 1):
-        step = _first_at_least(exact, level, least, most)
-        places |= {step - 1, step}
-    accs = np.array(sorted(places), dtype=np.int64)
-    wanted: IntArray = np.array([exact(int(acc)) for acc in accs])
-    return bool(np.array_equal(requantize(accs[:, None], spec, output).ravel(), wanted))
-
-
-def _first_at_least(exact: Callable[[int], int], level: int, low: int, high: int) -> int:
-    """Find the least accumulator at which a function that never falls reaches `level`."""
-    while low < high:
-        middle = (low + high) // 2
-        if exact(middle) >= level:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+            if not 0 <= multiplier < 1 << MOST_BITS:
+                continue
+            spec = Requantize(
+                multiplier=np.array([multiplier]), shift=np.array([shift]), clamp=steps.clamp
+            )
+            if steps.equals(spec):
+                return multiplier, shift
+    return None

@@ -91,14 +91,7 @@ def read_fully_connected(call: Call) -> Activation:
         output=act,
     )
     low, high = layer.accumulator_range([call.network_tensor(source)])
-    specs = [scale_exactly(scale, (low, high), act, clamp) for scale in dict.fromkeys(scales)]
-    by_scale = dict(zip(dict.fromkeys(scales), specs, strict=True))
-    chosen = [by_scale[scale] for scale in scales] if len(specs) > 1 else specs
-    spec = replace(
-        specs[0],
-        multiplier=np.concatenate([one.multiplier for one in chosen]),
-        shift=np.concatenate([one.shift for one in chosen]),
-    )
+    spec = scale_exactly(scales, (low, high), act, clamp)
     return call.append(replace(layer, requantize=spec), [source])
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from systolith.network import ActType, requantize
@@ -50,23 +50,43 @@ def test_averages_equal_tflites_for_every_sum(
     assert np.array_equal(found, expected)
 
 
+SCALES = st.floats(1e-4, 4.0) | st.sampled_from(
+    [2.0**-k for k in range(8)] + [k / 20 for k in range(1, 40)] + [3 / 64, 5 / 128]
+)
+
+
 @settings(deadline=None, max_examples=60)
 @given(
-    scale=st.floats(1e-4, 4.0) | st.sampled_from([2.0**-k for k in range(8)] + [3 / 64, 5 / 128]),
+    scales=st.lists(SCALES, min_size=1, max_size=3),
     zero=ZEROS,
+    clamp=st.none() | st.tuples(ZEROS, ZEROS).map(sorted),
 )
-def test_scaling_equals_doubles_for_every_sum(scale: float, zero: int) -> None:
+@example(scales=[0.35], zero=0, clamp=None)
+@example(scales=[0.5, 0.35], zero=7, clamp=[7, 100])
+def test_scaling_equals_doubles_for_every_sum(
+    scales: list[float], zero: int, clamp: list[int] | None
+) -> None:
     act, reach = _int8(zero), (-4000, 4500)
-    spec = scale_exactly(scale, reach, act, None)
+    low, high = clamp or (-128, 127)
+    spec = scale_exactly(scales, reach, act, None if clamp is None else (low, high))
     accs = np.arange(reach[0], reach[1] + 1)
-    expected = [round_away(float(acc) * scale) + zero for acc in accs.tolist()]
-    found = requantize(accs[:, None], spec, act).ravel()
-    assert np.array_equal(found, np.clip(expected, -128, 127))
+    for channel, scale in enumerate(scales):
+        expected = [round_away(float(acc) * scale) + zero for acc in accs.tolist()]
+        found = requantize(np.tile(accs[:, None], len(scales)), spec, act)[:, channel]
+        assert np.array_equal(found, np.clip(expected, low, high))
+
+
+def test_counts_thresholds_where_no_multiplier_equals_doubles() -> None:
+    """In doubles 10 * 0.35 is a tie and 90 * 0.35 is below one."""
+    assert (10 * 0.35, 90 * 0.35) == (3.5, 31.499999999999996)
+    act = _int8(0)
+    assert scale_exactly([0.35], (-4000, 4500), act).levels == 255
+    assert scale_exactly([0.35], (-10, 10), act).levels == 0
 
 
 def test_ties_up_alone_would_differ() -> None:
     """The multiplier next to the exact one moves negative ties down, as TFLite does."""
-    spec = scale_exactly(0.5, (-99, 99), _int8(0), None)
+    spec = scale_exactly([0.5], (-99, 99), _int8(0))
     assert requantize(np.array([[-3, -1, 1, 3]]).T, spec, _int8(0)).ravel().tolist() == [
         -2, -1, 1, 2,
     ]  # fmt: skip
