@@ -8,8 +8,8 @@ from systolith.tflite.activation import Activation, Draft, act_type
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
 from systolith.tflite.names import name_layer
-from systolith.tflite.operands import Call, network_shape
 from systolith.tflite.operators import HOST_ENDS, KERNELS, REWRITES, SHAPING
+from systolith.tflite.operators.operands import Call, network_shape
 
 __all__ = ["ReadGraph", "read_graph"]
 

@@ -6,7 +6,7 @@ from math import prod
 from systolith.network import Concat, Flatten, Pad2d
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
-from systolith.tflite.operands import Call, network_shape
+from systolith.tflite.operators.operands import Call, network_shape
 
 __all__ = ["read_concatenation", "read_padding", "read_reshape"]
 

@@ -5,7 +5,7 @@ import numpy as np
 from systolith.network import DepthToSpace, SpaceToDepth, Upsample
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
-from systolith.tflite.operands import Call
+from systolith.tflite.operators.operands import Call
 
 __all__ = ["read_depth_to_space", "read_nearest", "read_space_to_depth"]
 

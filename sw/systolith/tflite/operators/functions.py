@@ -15,7 +15,7 @@ from systolith.network import IntArray, Table
 from systolith.tflite.activation import Activation, act_type
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
-from systolith.tflite.operands import Call
+from systolith.tflite.operators.operands import Call
 
 __all__ = ["UNARY", "read_dequantizer", "read_function", "share_source"]
 

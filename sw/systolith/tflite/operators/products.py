@@ -3,8 +3,8 @@
 from systolith.network import Multiply, SelectChannels, Shape, Upsample
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
-from systolith.tflite.functions import read_function, share_source
-from systolith.tflite.operands import Call
+from systolith.tflite.operators.functions import read_function, share_source
+from systolith.tflite.operators.operands import Call
 from systolith.tflite.scales import activation_range, requantize_as_tflite
 
 __all__ = ["read_product"]

@@ -5,20 +5,29 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
-from systolith.tflite.functions import UNARY, read_dequantizer, read_function
-from systolith.tflite.moves import read_depth_to_space, read_nearest, read_space_to_depth
-from systolith.tflite.operands import Call
-from systolith.tflite.products import read_product
-from systolith.tflite.shapes import read_concatenation, read_padding, read_reshape
-from systolith.tflite.slices import read_slice, read_split, read_split_sizes, read_strided_slice
-from systolith.tflite.unweighted import (
+from systolith.tflite.operators.functions import UNARY, read_dequantizer, read_function
+from systolith.tflite.operators.moves import read_depth_to_space, read_nearest, read_space_to_depth
+from systolith.tflite.operators.operands import Call
+from systolith.tflite.operators.products import read_product
+from systolith.tflite.operators.shapes import read_concatenation, read_padding, read_reshape
+from systolith.tflite.operators.slices import (
+    read_slice,
+    read_split,
+    read_split_sizes,
+    read_strided_slice,
+)
+from systolith.tflite.operators.unweighted import (
     read_addition,
     read_average,
     read_greatest,
     read_maximum,
     read_mean,
 )
-from systolith.tflite.weighted import read_convolution, read_depthwise, read_fully_connected
+from systolith.tflite.operators.weighted import (
+    read_convolution,
+    read_depthwise,
+    read_fully_connected,
+)
 
 __all__ = ["HOST_ENDS", "KERNELS", "REWRITES", "SHAPING", "Kernel", "kernel_rows"]
 

@@ -9,7 +9,7 @@ from systolith.tflite.activation import Activation
 from systolith.tflite.doubles import scale_exactly
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileTensor
-from systolith.tflite.operands import Call
+from systolith.tflite.operators.operands import Call
 from systolith.tflite.scales import activation_range, requantize_as_tflite
 
 __all__ = ["read_convolution", "read_depthwise", "read_fully_connected", "same_padding"]

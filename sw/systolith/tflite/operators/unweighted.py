@@ -8,10 +8,10 @@ from systolith.network import Add, AvgPool2d, MaxPool2d, Padding, Requantize, Ro
 from systolith.tflite.activation import Activation
 from systolith.tflite.doubles import average_exactly
 from systolith.tflite.errors import TfliteError
-from systolith.tflite.functions import read_function, share_source
-from systolith.tflite.operands import Call
+from systolith.tflite.operators.functions import read_function, share_source
+from systolith.tflite.operators.operands import Call
+from systolith.tflite.operators.weighted import SAME, same_padding
 from systolith.tflite.scales import activation_range, quantize_multiplier, requantize_as_tflite
-from systolith.tflite.weighted import SAME, same_padding
 
 __all__ = ["read_addition", "read_average", "read_greatest", "read_maximum", "read_mean"]
 

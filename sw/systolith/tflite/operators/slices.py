@@ -10,7 +10,7 @@ from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileTensor
 from systolith.tflite.names import name_layer
-from systolith.tflite.operands import Call, network_shape
+from systolith.tflite.operators.operands import Call, network_shape
 
 __all__ = ["read_slice", "read_split", "read_split_sizes", "read_strided_slice"]
 
