@@ -38,7 +38,7 @@ NETWORK = "resnet56"
 KEPT_MACS, KEPT_PARAMETERS = 0.36, 0.40
 LANES = 4
 """Every method keeps a multiple of this number of filters in each layer."""
-PRUNE_EPOCHS, FINAL_EPOCHS = 1, 9
+PRUNE_EPOCHS, FINAL_EPOCHS = 1, 2
 """Of every method; the dense network teaches in the final epochs. GDP and Taylor gates choose
 filters in the first epoch; the other methods have removed them before, and train the smaller
 network."""
