@@ -17,15 +17,15 @@ from systolith.gateware.engines.contents import (
 from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.multiply import MultiplyEngine
 from systolith.gateware.engines.pool import PoolEngine
-from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer
-from systolith.gateware.engines.requantizer_parameters import RequantizerShape
 from systolith.gateware.engines.select import SelectEngine
 from systolith.gateware.engines.table import TableEngine
-from systolith.gateware.engines.thresholds import ThresholdLanes, threshold_tables
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
 from systolith.gateware.pipeline import Pipeline
 from systolith.gateware.primitives import Multiplier, RegisteredRam
+from systolith.gateware.requantizing.requantizer import RequantizeLanes, Requantizer
+from systolith.gateware.requantizing.requantizer_parameters import RequantizerShape
+from systolith.gateware.requantizing.thresholds import ThresholdLanes, threshold_tables
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.streams.fork import Fork
 from systolith.gateware.streams.gearbox import Gearbox

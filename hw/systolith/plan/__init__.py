@@ -7,9 +7,17 @@ from systolith.plan.choose.options import EngineOption, conv_options, other_opti
 from systolith.plan.choose.sketch import OptionTable, Sketch, sketch_design
 from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.latency import (
+from systolith.plan.engines.multiply_plan import MultiplyPlan
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.errors import PlanError
+from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.moving.concat_plan import ConcatPlan
+from systolith.plan.moving.select_plan import SelectPlan
+from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.sizes.latency import (
     ARRIVE_LATENCY,
     DEEP_LATENCY,
     DEEP_ROOM_LATENCY,
@@ -20,12 +28,10 @@ from systolith.plan.engines.latency import (
     WEIGH_LATENCY,
     requantize_latency,
 )
-from systolith.plan.engines.memory import Memories, MemoryKind
-from systolith.plan.engines.multiply_plan import MultiplyPlan
-from systolith.plan.engines.packing import PackedWeights, Tap, pack_weights, row_taps
-from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.reduction import Reduction
-from systolith.plan.engines.requantizer_widths import (
+from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.packing import PackedWeights, Tap, pack_weights, row_taps
+from systolith.plan.sizes.reduction import Reduction
+from systolith.plan.sizes.requantizer_widths import (
     SPARE_BIAS_BITS,
     addends,
     offset_bits,
@@ -35,10 +41,9 @@ from systolith.plan.engines.requantizer_widths import (
     trailing_zeros,
     zeros_at_end,
 )
-from systolith.plan.engines.table_plan import TablePlan
-from systolith.plan.engines.threshold_search import ThresholdSearch, memory_of
-from systolith.plan.engines.window import Window
-from systolith.plan.engines.workload import (
+from systolith.plan.sizes.threshold_search import ThresholdSearch, memory_of
+from systolith.plan.sizes.window import Window
+from systolith.plan.sizes.workload import (
     Workload,
     engine_problems,
     fold_bias,
@@ -46,11 +51,6 @@ from systolith.plan.engines.workload import (
     source_of,
     workload_of,
 )
-from systolith.plan.errors import PlanError
-from systolith.plan.moving.block_plan import BlockPlan
-from systolith.plan.moving.concat_plan import ConcatPlan
-from systolith.plan.moving.select_plan import SelectPlan
-from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import (

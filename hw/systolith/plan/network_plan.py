@@ -14,13 +14,13 @@ from systolith.plan.choose.options import choose_engines, engine_options
 from systolith.plan.cycles.queues import size_queues
 from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.array_shape import ArrayShape
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.workload import unsupported_layers, workload_of
 from systolith.plan.errors import PlanError
 from systolith.plan.moving.matching import match_lanes
+from systolith.plan.sizes.array_shape import ArrayShape
+from systolith.plan.sizes.workload import unsupported_layers, workload_of
 from systolith.plan.streams.joining import join_engines
 from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan, WindowedEngine
 

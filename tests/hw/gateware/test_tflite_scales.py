@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from systolith.gateware import Pipeline
-from systolith.gateware.engines.twice_rounded import round_once, round_shifted
+from systolith.gateware.requantizing.twice_rounded import round_once, round_shifted
 from systolith.network import (
     ActType,
     Add,

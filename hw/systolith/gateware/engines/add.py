@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.engines.contents import AddContents, multiplier_pair
-from systolith.gateware.engines.requantizer import make_lanes
-from systolith.gateware.engines.twice_rounded import round_once, round_shifted
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
 from systolith.gateware.primitives import multiply
+from systolith.gateware.requantizing.requantizer import make_lanes
+from systolith.gateware.requantizing.twice_rounded import round_once, round_shifted
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.network import Add, Rounding
 from systolith.plan import AddPlan, zeros_at_end

@@ -7,11 +7,11 @@ import numpy as np
 from amaranth.lib import data
 
 from systolith.gateware.array.pe_array import WeightTables, weight_tables
-from systolith.gateware.engines.requantizer_parameters import (
+from systolith.gateware.parameters import ParameterTable
+from systolith.gateware.requantizing.requantizer_parameters import (
     RequantizerShape,
     requantizer_tables,
 )
-from systolith.gateware.parameters import ParameterTable
 from systolith.gateware.window.row_reader import tap_table
 from systolith.network import (
     ADDED_MULTIPLIER_BITS,

@@ -10,8 +10,8 @@ from systolith.gateware.array.gather import GatherArray
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import ConvContents
-from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
+from systolith.gateware.requantizing.requantizer import make_lanes
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter

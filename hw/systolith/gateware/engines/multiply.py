@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import RequantizedContents
-from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.primitives import multiply
+from systolith.gateware.requantizing.requantizer import make_lanes
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.network import Multiply
 from systolith.plan import MULTIPLIER_LATENCY, MultiplyPlan

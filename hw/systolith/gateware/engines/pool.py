@@ -8,8 +8,8 @@ from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.area_factors import AreaFactors
 from systolith.gateware.engines.contents import RequantizedContents
-from systolith.gateware.engines.requantizer import make_lanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
+from systolith.gateware.requantizing.requantizer import make_lanes
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader, tap_table
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter

@@ -10,15 +10,15 @@ from enum import Enum
 from math import ceil
 
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.array_shape import Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.latency import THRESHOLD_LATENCY
-from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
-from systolith.plan.engines.threshold_search import ThresholdSearch
 from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.sizes.array_shape import Feed, MultiplierKind
+from systolith.plan.sizes.latency import THRESHOLD_LATENCY
+from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.threshold_search import ThresholdSearch
 from systolith.plan.streams.stage_graph import WindowedEngine
 
 __all__ = [

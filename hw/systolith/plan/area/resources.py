@@ -16,16 +16,16 @@ from systolith.network import ActType, signed_bits
 from systolith.plan.area.engine_parts import EnginePart, search_of
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.array_shape import MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
+from systolith.plan.sizes.array_shape import MultiplierKind
+from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.requantizer_widths import SPARE_BIAS_BITS
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan

@@ -8,8 +8,8 @@ from math import ceil
 from systolith.devices.budget import Budget, Resources
 from systolith.network import Conv2d, IntegerNetwork, Linear, identifier
 from systolith.plan.choose.solver import choose
-from systolith.plan.engines.array_shape import ArrayShape
-from systolith.plan.engines.workload import Workload, engine_problems, workload_of
+from systolith.plan.sizes.array_shape import ArrayShape
+from systolith.plan.sizes.workload import Workload, engine_problems, workload_of
 
 __all__ = ["array_problems", "array_shapes", "choose_arrays", "least_cycles", "resolve_layer_names"]
 

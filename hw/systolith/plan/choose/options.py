@@ -22,7 +22,6 @@ from systolith.network import (
 from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
 from systolith.plan.choose.solver import choose
-from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.layer_engines import (
     divisors,
@@ -33,9 +32,10 @@ from systolith.plan.engines.layer_engines import (
     plan_pool,
     plan_table,
 )
-from systolith.plan.engines.memory import MemoryKind
-from systolith.plan.engines.workload import Workload
 from systolith.plan.moving.layer_movers import plan_moving
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.sizes.memory import MemoryKind
+from systolith.plan.sizes.workload import Workload
 from systolith.plan.streams.stage_graph import EnginePlan
 
 __all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "other_options"]

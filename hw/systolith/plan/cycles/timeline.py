@@ -18,14 +18,14 @@ from systolith.network import INPUT
 from systolith.plan.cycles import events
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.latency import ARRIVE_LATENCY, CREDIT_LATENCY
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
-from systolith.plan.engines.window import Window
 from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
+from systolith.plan.sizes.latency import ARRIVE_LATENCY, CREDIT_LATENCY
+from systolith.plan.sizes.window import Window
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import Edge, StageGraph, StagePlan, WindowedEngine

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from systolith.network import ADDED_MULTIPLIER_BITS, Tensor
 from systolith.plan.engines.lanewise_plan import LanewisePlan
-from systolith.plan.engines.latency import (
+from systolith.plan.sizes.latency import (
     CREDIT_LATENCY,
     MULTIPLIER_LATENCY,
     ROUNDED_LATENCY,

@@ -5,8 +5,9 @@ from functools import cached_property
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
-from systolith.plan.engines.latency import (
+from systolith.plan.engines.windowed_plan import WindowedPlan
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.sizes.latency import (
     COLLECT_LATENCY,
     FETCH_LATENCY,
     FREE_LATENCY,
@@ -15,9 +16,8 @@ from systolith.plan.engines.latency import (
     READ_LATENCY,
     requantize_latency,
 )
-from systolith.plan.engines.memory import Memories, MemoryKind
-from systolith.plan.engines.reduction import Reduction
-from systolith.plan.engines.windowed_plan import WindowedPlan
+from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.reduction import Reduction
 
 __all__ = ["ConvPlan"]
 

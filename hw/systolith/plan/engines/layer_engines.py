@@ -21,18 +21,18 @@ from systolith.network import (
     signed_bits,
 )
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.requantizer_widths import (
+from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.sizes.array_shape import ArrayShape, Feed
+from systolith.plan.sizes.requantizer_widths import (
     offset_bits,
     scale_bits,
     threshold_bits,
     zeros_at_end,
 )
-from systolith.plan.engines.table_plan import TablePlan
-from systolith.plan.engines.workload import Workload, image_of, window_of
+from systolith.plan.sizes.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
 
 __all__ = [

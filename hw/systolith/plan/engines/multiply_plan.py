@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from systolith.network import Tensor
 from systolith.plan.engines.lanewise_plan import LanewisePlan
-from systolith.plan.engines.latency import CREDIT_LATENCY, MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan.sizes.latency import CREDIT_LATENCY, MULTIPLIER_LATENCY, requantize_latency
 
 __all__ = ["MultiplyPlan"]
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from systolith.network import Tensor
-from systolith.plan.engines.latency import FREE_LATENCY
-from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.windowed_plan import WindowedPlan
+from systolith.plan.sizes.latency import FREE_LATENCY
+from systolith.plan.sizes.memory import Memories, MemoryKind
 
 __all__ = ["OneBankPlan"]
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from systolith.network import signed_bits
-from systolith.plan.engines.latency import (
+from systolith.plan.engines.one_bank_plan import OneBankPlan
+from systolith.plan.sizes.latency import (
     POOL_LATENCY,
     READ_LATENCY,
     WEIGH_LATENCY,
     requantize_latency,
 )
-from systolith.plan.engines.one_bank_plan import OneBankPlan
 
 __all__ = ["PoolPlan"]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from systolith.network import Tensor
 from systolith.plan.engines.lanewise_plan import LanewisePlan
-from systolith.plan.engines.latency import CREDIT_LATENCY, TABLE_LATENCY
-from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.sizes.latency import CREDIT_LATENCY, TABLE_LATENCY
+from systolith.plan.sizes.memory import Memories, MemoryKind
 
 __all__ = ["TablePlan"]
 

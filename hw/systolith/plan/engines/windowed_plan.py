@@ -5,8 +5,8 @@ from functools import cached_property
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.engines.latency import CREDIT_LATENCY
-from systolith.plan.engines.window import Window
+from systolith.plan.sizes.latency import CREDIT_LATENCY
+from systolith.plan.sizes.window import Window
 
 __all__ = ["WindowedPlan"]
 

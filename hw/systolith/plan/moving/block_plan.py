@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from systolith.plan.engines.latency import BLOCK_LATENCY
 from systolith.plan.engines.one_bank_plan import OneBankPlan
-from systolith.plan.engines.window import Window
+from systolith.plan.sizes.latency import BLOCK_LATENCY
+from systolith.plan.sizes.window import Window
 
 __all__ = ["BlockPlan", "SplitWindow"]
 

@@ -12,12 +12,12 @@ from systolith.network import (
     SpaceToDepth,
 )
 from systolith.plan.engines.layer_engines import divisors, power_of_two
-from systolith.plan.engines.memory import MemoryKind
-from systolith.plan.engines.window import Window
-from systolith.plan.engines.workload import image_of
 from systolith.plan.moving.block_plan import BlockPlan, SplitWindow
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan, least_block
+from systolith.plan.sizes.memory import MemoryKind
+from systolith.plan.sizes.window import Window
+from systolith.plan.sizes.workload import image_of
 
 __all__ = ["plan_moving"]
 

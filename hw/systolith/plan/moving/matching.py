@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from math import gcd
 
 from systolith.network import INPUT, Concat, IntegerNetwork, SelectChannels
-from systolith.plan.engines.workload import source_of
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.layer_movers import plan_moving
 from systolith.plan.moving.select_plan import SelectPlan
+from systolith.plan.sizes.workload import source_of
 from systolith.plan.streams.joining import readers_of
 from systolith.plan.streams.stage_graph import EnginePlan
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.engines.latency import DEEP_LATENCY, DEEP_ROOM_LATENCY
 from systolith.plan.errors import PlanError
+from systolith.plan.sizes.latency import DEEP_LATENCY, DEEP_ROOM_LATENCY
 
 __all__ = ["DEEP", "LEAST_DEPTH", "ForkPlan"]
 

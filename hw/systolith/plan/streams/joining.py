@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import ceil, gcd, lcm
 
 from systolith.network import INPUT, Concat, Flatten, IntegerNetwork, Layer, Tensor, identifier
-from systolith.plan.engines.workload import source_of
+from systolith.plan.sizes.workload import source_of
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan

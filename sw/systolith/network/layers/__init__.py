@@ -15,18 +15,18 @@ from systolith.network.layers._weights import MAX_WEIGHT_BITS
 from systolith.network.layers._window import Padding, add_padding, reach_of
 from systolith.network.layers.add import ADDED_MULTIPLIER_BITS, Add
 from systolith.network.layers.avg_pool2d import AvgPool2d
-from systolith.network.layers.concat import Concat
 from systolith.network.layers.conv2d import Conv2d
-from systolith.network.layers.depth_to_space import DepthToSpace
-from systolith.network.layers.flatten import Flatten
 from systolith.network.layers.linear import Linear
 from systolith.network.layers.max_pool2d import MaxPool2d
+from systolith.network.layers.moving.concat import Concat
+from systolith.network.layers.moving.depth_to_space import DepthToSpace
+from systolith.network.layers.moving.flatten import Flatten
+from systolith.network.layers.moving.pad2d import Pad2d
+from systolith.network.layers.moving.select_channels import SelectChannels
+from systolith.network.layers.moving.space_to_depth import SpaceToDepth
+from systolith.network.layers.moving.upsample import Upsample
 from systolith.network.layers.multiply import Multiply
-from systolith.network.layers.pad2d import Pad2d
-from systolith.network.layers.select_channels import SelectChannels
-from systolith.network.layers.space_to_depth import SpaceToDepth
 from systolith.network.layers.table import MAX_TABLE_BITS, Table
-from systolith.network.layers.upsample import Upsample
 
 __all__ = [
     "ADDED_MULTIPLIER_BITS",

@@ -28,7 +28,7 @@ from systolith.network import (
     Upsample,
 )
 from systolith.plan import ArrayShape, Feed, PlanError, plan_network
-from systolith.plan.engines.workload import Workload, workload_of
+from systolith.plan.sizes.workload import Workload, workload_of
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_network
 

@@ -24,7 +24,7 @@ from systolith.plan import (
 )
 from systolith.plan.choose.options import EngineOption, choose_engines, engine_options
 from systolith.plan.engines.layer_engines import plan_conv
-from systolith.plan.engines.workload import Workload, workload_of
+from systolith.plan.sizes.workload import Workload, workload_of
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_network, random_residual_network
 

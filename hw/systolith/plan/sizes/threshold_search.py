@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.sizes.memory import Memories, MemoryKind
 
 __all__ = ["DEEPEST_LUT_MEMORY", "ThresholdSearch"]
 

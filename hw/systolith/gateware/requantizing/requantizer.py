@@ -7,9 +7,6 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.activations import act_shape, act_word
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
-from systolith.gateware.engines.requantizer_parameters import RequantizerShape
-from systolith.gateware.engines.thresholds import ThresholdLanes
-from systolith.gateware.engines.twice_rounded import round_once
 from systolith.gateware.parameters import (
     ParameterMemory,
     ParameterTable,
@@ -17,6 +14,9 @@ from systolith.gateware.parameters import (
     load_ports,
 )
 from systolith.gateware.primitives import multiply
+from systolith.gateware.requantizing.requantizer_parameters import RequantizerShape
+from systolith.gateware.requantizing.thresholds import ThresholdLanes
+from systolith.gateware.requantizing.twice_rounded import round_once
 from systolith.network import Overflow, Rounding
 from systolith.plan import MULTIPLIER_LATENCY
 

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 
 from systolith.network import BoolArray, Conv2d, IntArray, Linear
-from systolith.plan.engines.array_shape import Feed
 from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.sizes.array_shape import Feed
 
 __all__ = ["PackedWeights", "Tap", "pack_weights", "row_taps"]
 

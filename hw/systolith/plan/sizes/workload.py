@@ -35,15 +35,15 @@ from systolith.network import (
     Upsample,
     signed_bits,
 )
-from systolith.plan.engines.array_shape import ArrayShape, Feed
-from systolith.plan.engines.reduction import Reduction
-from systolith.plan.engines.requantizer_widths import (
+from systolith.plan.sizes.array_shape import ArrayShape, Feed
+from systolith.plan.sizes.reduction import Reduction
+from systolith.plan.sizes.requantizer_widths import (
     SPARE_BIAS_BITS,
     offset_bits,
     scale_bits,
     threshold_bits,
 )
-from systolith.plan.engines.window import Window
+from systolith.plan.sizes.window import Window
 
 __all__ = [
     "Workload",

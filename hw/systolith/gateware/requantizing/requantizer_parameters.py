@@ -6,8 +6,8 @@ import numpy as np
 from amaranth import Shape, signed, unsigned
 from amaranth.lib import data
 
-from systolith.gateware.engines.thresholds import threshold_tables
 from systolith.gateware.parameters import ParameterTable
+from systolith.gateware.requantizing.thresholds import threshold_tables
 from systolith.network import (
     MAX_SHIFT,
     ActType,

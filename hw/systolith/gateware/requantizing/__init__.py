@@ -1,0 +1,1 @@
+"""From accumulators to activations: scaling, rounding, thresholds, and their parameters."""

@@ -1,0 +1,1 @@
+"""What plans of engines are computed from: work, windows, widths, memories, latencies."""

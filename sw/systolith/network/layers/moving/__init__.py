@@ -1,0 +1,1 @@
+"""Layers without arithmetic: they move values to other channels or pixels, or copy them."""
