@@ -46,6 +46,12 @@ _OPTIONS = {
     "SPACE_TO_DEPTH": schema.SpaceToDepthOptions,
     "SPLIT": schema.SplitOptions,
     "STRIDED_SLICE": schema.StridedSliceOptions,
+    "SUB": schema.SubOptions,
+    "TRANSPOSE_CONV": schema.TransposeConvOptions,
+    "PACK": schema.PackOptions,
+    "UNPACK": schema.UnpackOptions,
+    "GATHER": schema.GatherOptions,
+    "MIRROR_PAD": schema.MirrorPadOptions,
 }
 
 

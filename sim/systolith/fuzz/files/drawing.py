@@ -7,7 +7,8 @@ import numpy as np
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.files.case import FileCase
 from systolith.fuzz.files.moving import draw_move, draw_shape
-from systolith.fuzz.files.operators import draw_addition, draw_function, draw_pool, draw_weighted
+from systolith.fuzz.files.operators import draw_function, draw_pool, draw_weighted
+from systolith.fuzz.files.pairs import draw_channelwise, draw_pair
 from systolith.fuzz.files.sheet import Sheet
 
 __all__ = ["draw_file"]
@@ -46,5 +47,6 @@ DRAWS: tuple[Draw, ...] = (
     *(draw_pool,) * 2,
     *(draw_function,) * 3,
     *(draw_move,) * 4,
-    draw_addition,
+    *(draw_pair,) * 2,
+    *(draw_channelwise,) * 2,
 )

@@ -4,7 +4,7 @@ import numpy as np
 
 from systolith.fuzz.files.sheet import Sheet
 
-__all__ = ["draw_addition", "draw_function", "draw_pool", "draw_weighted"]
+__all__ = ["FUSED", "draw_function", "draw_pool", "draw_weighted"]
 
 SAME, VALID = 0, 1
 FUSED = (0, 0, 1, 3, 2)
@@ -171,18 +171,3 @@ def _draw_real_functions(sheet: Sheet, source: int) -> int:
         sheet.file.operator(kind, [x], [y])
         x = y
     return sheet.operator("QUANTIZE", [x], shape)
-
-
-def draw_addition(sheet: Sheet, source: int) -> list[int]:
-    """Draw the sum of two branches of one shape, or of a tensor and itself."""
-    shape = sheet.shape(source)
-    same = [
-        number
-        for number, tensor in enumerate(sheet.file.tensors)
-        if tensor.shape == shape and tensor.dtype == "int8" and tensor.values is None
-    ]
-    other = sheet.choices.one_of(same[::-1])
-    fused = sheet.choices.one_of(FUSED)
-    return [
-        sheet.operator("ADD", [source, other], shape, "AddOptions", FusedActivationFunction=fused)
-    ]

@@ -11,10 +11,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as litert
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from systolith.network import IntArray, Table
+from systolith.network import IntArray, Shape, Table
 from systolith.tflite.activation import Activation, act_type
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
+from systolith.tflite.operators.channelwise import append_channelwise
 from systolith.tflite.operators.operands import Call
 
 __all__ = ["UNARY", "read_dequantizer", "read_function", "share_source"]
@@ -43,10 +44,12 @@ def read_dequantizer(call: Call) -> Activation:
 def read_function(call: Call) -> Activation:
     """Read an operator whose results are functions of one tensor's values: a table of them.
 
+    Constants may have one number for each channel. The layer is then not a table.
+
     Raises
     ------
     TfliteError
-        If inputs are functions of different tensors, or constants are not one number.
+        If inputs are functions of different tensors, or constants have another shape.
     """
     shared = share_source(call)
     if shared is None:
@@ -59,10 +62,18 @@ def read_function(call: Call) -> Activation:
             raise TfliteError(["makes real numbers; put DEQUANTIZE before and QUANTIZE behind"])
         return replace(source, tensor=call.output, reals=operators)
     act = act_type(call.output)
-    values = _tabulate(call.graph, operators, number, call.operator.outputs[0])
+    result = call.operator.outputs[0]
+    channels = _count_channels(call, operators, source)
+    values = _tabulate(call.graph, operators, number, result, channels)
+    if (values != values[:, :1]).any():
+        factors = _factors(call, operators)
+        if factors is not None:
+            factors = _by_channel(source, factors[None])[0]
+        return append_channelwise(call, source, _by_channel(source, values), factors)
+    values = values[:, 0]
     layer = Table(name=call.name, input=source.layer, values=values, output=act)
     call.draft.layers.append(layer)
-    call.draft.functions[call.operator.outputs[0]] = number, operators
+    call.draft.functions[result] = number, operators
     return replace(source, layer=call.name, tensor=call.output, reals=())
 
 
@@ -74,22 +85,7 @@ def share_source(call: Call) -> tuple[int, Activation, Operators] | None:
     number, activation, operators
         The operators compute the call's result from that tensor alone, in the file's order. None
         if there is no such tensor.
-
-    Raises
-    ------
-    TfliteError
-        If a constant is not one number.
     """
-    constants = [
-        call.graph.tensors[number]
-        for number in call.operator.inputs
-        if number >= 0 and number not in call.values
-    ]
-    for tensor in constants:
-        if tensor.values is None or tensor.values.size != 1:
-            raise TfliteError(
-                [f"has constants of shape {tensor.shape}; one number is supported here"]
-            )
     numbers = [number for number in call.operator.inputs if number in call.values]
     if not numbers:
         raise TfliteError(["reads constants only; fold constants first"])
@@ -133,26 +129,72 @@ def _computed(call: Call) -> list[Activation]:
     return [call.values[number] for number in call.operator.inputs if number in call.values]
 
 
-def _tabulate(graph: FileGraph, operators: Operators, source: int, result: int) -> IntArray:
-    """Run operators of the file on every integer of a tensor, with the reference kernels."""
+def _count_channels(call: Call, operators: Operators, source: Activation) -> int:
+    """Give the number of channels if a constant has a number for each, else 1."""
+    most, axes = 1, len(call.output.shape)
+    for tensor in (call.graph.tensors[n] for one in operators for n in one.inputs if n >= 0):
+        if tensor.values is None or tensor.values.size == 1:
+            continue
+        channels = source.tensor.shape[-1]
+        if tensor.values.size != channels or tensor.shape[-1:] != (channels,):
+            given = f"has constants of shape {tensor.shape}"
+            raise TfliteError([f"{given}; one number, or one for each channel, is supported"])
+        most, axes = channels, max(axes, len(tensor.shape))
+    if call.output.shape != source.tensor.shape or axes > 4:
+        raise TfliteError([f"changes {source.tensor.shape} to {call.output.shape}: not supported"])
+    return most
+
+
+def _factors(call: Call, operators: Operators) -> IntArray | None:
+    """Give the constants of MUL or PRELU, less their zero point; None for other functions."""
+    if len(operators) > 1 or call.operator.kind not in ("MUL", "PRELU"):
+        return None
+    tensors = [call.graph.tensors[number] for number in call.operator.inputs]
+    (constant,) = (tensor for tensor in tensors if tensor.values is not None)
+    assert constant.values is not None
+    return constant.values.ravel().astype(np.int64) - int(constant.zero_point[0])
+
+
+def _by_channel(source: Activation, values: IntArray) -> IntArray:
+    """Bring the columns of a file's channels into the network's order."""
+    if source.flattened is None:
+        return values
+    channels, height, width = source.flattened
+    places = np.arange(values.shape[1]).reshape(height, width, channels).transpose(2, 0, 1)
+    return np.asarray(values[:, places.ravel()])
+
+
+def _tabulate(
+    graph: FileGraph, operators: Operators, source: int, result: int, channels: int
+) -> IntArray:
+    """Run operators of the file on every integer of a tensor, with the reference kernels.
+
+    Returns
+    -------
+    array of int64, shape (codes, channels)
+    """
     act = act_type(graph.tensors[source])
     codes = np.arange(act.low, act.high + 1, dtype=np.int8)
+    shape = (1, codes.size, 1, channels)
+    given = np.broadcast_to(codes[None, :, None, None], shape)
     try:
         interpreter = Interpreter(
-            model_content=_cut_out(graph, operators, source, result, codes.size),
+            model_content=_cut_out(graph, operators, source, result, shape),
             experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
         )
         interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], codes[None])
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], given)
         interpreter.invoke()
     except (RuntimeError, ValueError) as error:
         raise TfliteError([f"TFLite itself refuses it: {error}"]) from error
     values = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return np.asarray(values.reshape(-1).astype(np.int64))
+    return np.asarray(values.reshape(codes.size, channels).astype(np.int64))
 
 
-def _cut_out(graph: FileGraph, operators: Operators, source: int, result: int, count: int) -> bytes:
-    """Make a file of some operators, whose activations have shape (1, count)."""
+def _cut_out(
+    graph: FileGraph, operators: Operators, source: int, result: int, shape: Shape
+) -> bytes:
+    """Make a file of some operators, whose activations have one shape."""
     model, whole = litert.ModelT(), _unpack(graph.content)
     tensors = sorted({n for one in operators for n in (*one.inputs, *one.outputs) if n >= 0})
     place = {number: index for index, number in enumerate(tensors)} | {-1: -1}
@@ -161,7 +203,7 @@ def _cut_out(graph: FileGraph, operators: Operators, source: int, result: int, c
     for number in tensors:
         tensor = _copy(whole.subgraphs[0].tensors[number])
         if graph.tensors[number].values is None:
-            tensor.shape, tensor.shapeSignature, tensor.buffer = [1, count], None, 0
+            tensor.shape, tensor.shapeSignature, tensor.buffer = [*shape], None, 0
         else:
             model.buffers.append(whole.buffers[tensor.buffer])
             tensor.buffer = len(model.buffers) - 1

@@ -95,6 +95,13 @@ class Call:
         """Return a computed input; padding becomes a layer of its own."""
         return self.draft.pad(self.activation(number))
 
+    def unused(self, part: str) -> str:
+        """Name a layer that computes a part of the operator."""
+        name, taken = f"{self.name}_{part}", {layer.name for layer in self.draft.layers}
+        while name in taken:
+            name += "_"
+        return name
+
     def network_tensor(self, x: Activation) -> Tensor:
         """Give shape and type of an activation in the network."""
         return Tensor(x.shape, x.type)

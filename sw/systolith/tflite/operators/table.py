@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
+from systolith.tflite.operators.additions import read_addition, read_difference, read_extreme
 from systolith.tflite.operators.functions import UNARY, read_dequantizer, read_function
 from systolith.tflite.operators.moves import read_depth_to_space, read_nearest, read_space_to_depth
 from systolith.tflite.operators.operands import Call
+from systolith.tflite.operators.pools import (
+    read_average,
+    read_greatest,
+    read_maximum,
+    read_mean,
+)
 from systolith.tflite.operators.products import read_product
 from systolith.tflite.operators.shapes import read_concatenation, read_padding, read_reshape
 from systolith.tflite.operators.slices import (
@@ -15,13 +22,6 @@ from systolith.tflite.operators.slices import (
     read_split,
     read_split_sizes,
     read_strided_slice,
-)
-from systolith.tflite.operators.unweighted import (
-    read_addition,
-    read_average,
-    read_greatest,
-    read_maximum,
-    read_mean,
 )
 from systolith.tflite.operators.weighted import (
     read_convolution,
@@ -58,6 +58,11 @@ class Kernel:
 
 
 _TWICE = "31-bit multipliers, rounded twice"
+_PAIRS = "two tensors of one shape, or one value for each channel or pixel"
+_FUNCTIONS = (
+    "a number, or functions of one tensor, make a table; a number for each channel makes an "
+    "AvgPool2d of one pixel, a depthwise Conv2d or a Linear"
+)
 _TABLE = "its own integers or floats; all 256 results are taken from the kernel itself"
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType(
@@ -85,17 +90,33 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             read=read_addition,
             becomes="Add",
             arithmetic=f"both inputs shifted left by 20; {_TWICE}, for each input and the sum",
-            limits="two tensors of one shape; a number, or functions of one tensor, make a table",
+            limits=f"{_PAIRS}; {_FUNCTIONS}",
+            reals=True,
+        ),
+        "SUB": Kernel(
+            read=read_difference,
+            becomes="Table, Add",
+            arithmetic="as ADD, the second input with its sign changed",
+            limits=f"{_PAIRS}; {_FUNCTIONS}",
             reals=True,
         ),
         "MUL": Kernel(
             read=read_product,
             becomes="Multiply",
             arithmetic=_TWICE,
-            limits="two tensors of one shape, or one value for each channel or pixel; a number, or "
-            "functions of one tensor, make a table",
+            limits=f"{_PAIRS}; {_FUNCTIONS}",
             reals=True,
         ),
+        **{
+            kind: Kernel(
+                read=read_extreme,
+                becomes="Table, two Adds",
+                arithmetic="none; here differences and sums of integers",
+                limits=f"{_PAIRS}, one scale; {_FUNCTIONS}",
+                reals=True,
+            )
+            for kind in ("MAXIMUM", "MINIMUM")
+        },
         "AVERAGE_POOL_2D": Kernel(
             read=read_average,
             becomes="AvgPool2d",
@@ -139,10 +160,10 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
                 read=read_function,
                 becomes="Table",
                 arithmetic=_TABLE,
-                limits="of one tensor with one number, or of functions of one tensor",
+                limits=_FUNCTIONS,
                 reals=True,
             )
-            for kind in ("DIV", "MAXIMUM", "MINIMUM", "POW", "PRELU", "SUB")
+            for kind in ("DIV", "POW", "PRELU")
         },
         "PAD": Kernel(
             read=read_padding,

@@ -1,52 +1,18 @@
-"""Pools, means, maxima and additions."""
+"""Pools, means and maxima."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from systolith.network import Add, AvgPool2d, MaxPool2d, Padding, Requantize, Rounding
+from systolith.network import AvgPool2d, MaxPool2d, Padding, Requantize, Rounding
 from systolith.tflite.activation import Activation
 from systolith.tflite.doubles import average_exactly
 from systolith.tflite.errors import TfliteError
-from systolith.tflite.operators.functions import read_function, share_source
 from systolith.tflite.operators.operands import Call
 from systolith.tflite.operators.weighted import SAME, same_padding
-from systolith.tflite.scales import activation_range, quantize_multiplier, requantize_as_tflite
+from systolith.tflite.scales import activation_range, quantize_multiplier
 
-__all__ = ["read_addition", "read_average", "read_greatest", "read_maximum", "read_mean"]
-
-LEFT_SHIFT = 20
-"""Left shift of both inputs of ADD, for int8."""
-
-
-def read_addition(call: Call) -> Activation:
-    """ADD: both inputs are scaled to half of the larger scale's unit and rounded, then added."""
-    if share_source(call) is not None:
-        return read_function(call)
-    first, second = call.unpadded(0), call.unpadded(1)
-    if first.shape != second.shape:
-        raise TfliteError(
-            [f"adds tensors of different shapes, {first.shape} and {second.shape}: not supported"]
-        )
-    if first.flattened != second.flattened:
-        raise TfliteError(["adds a flattened image to a vector; add before flattening"])
-    unit = 2 * max(first.scale, second.scale)
-    one, other = (quantize_multiplier(x.scale / unit) for x in (first, second))
-    if not (one[0] and other[0]):
-        raise TfliteError(["adds tensors whose scales differ by more than 2**31"])
-    act = call.output_type
-    clamp = activation_range(call.operator.options.FusedActivationFunction(), call.output, act)
-    scale = unit / ((1 << LEFT_SHIFT) * float(call.output.scale[0]))
-    layer = Add(
-        name=call.name,
-        inputs=(first.layer, second.layer),
-        multipliers=(one[0], other[0]),
-        left_shift=LEFT_SHIFT,
-        shifts=(one[1], other[1]),
-        requantize=requantize_as_tflite([scale], clamp),
-        output=act,
-    )
-    return call.append(layer, [first, second])
+__all__ = ["read_average", "read_greatest", "read_maximum", "read_mean"]
 
 
 def read_average(call: Call) -> Activation:
