@@ -53,7 +53,8 @@ class Case:
     prune_epochs, quantize_epochs : int
         Epochs of sparse float training, and of quantized training for each width.
     teacher : str, optional
-        Network whose logits both trainings are distilled from.
+        Network whose logits float training is distilled from; quantized training has labels only.
+        Its logits have larger gradients, and convolutions without batch norm diverge.
     ema : float, optional
         Decay of the averaged weights.
     """
@@ -186,7 +187,6 @@ def quantized_accuracy(
             warmup=0.05,
             weight_decay=0.0,
             seed=case.seed + 1,
-            teacher=bench.teacher(case.teacher, case.network),
             ema=case.ema,
         )
         integers = lower(quantized, name=name.replace("-", "_"))
