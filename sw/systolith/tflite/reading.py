@@ -122,8 +122,12 @@ def _read(
     return results if isinstance(results, tuple) else (results,)
 
 
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+"""Operators that are named after their weights."""
+
+
 def _is_weighted(operator: FileOperator) -> bool:
-    return operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    return operator.kind in WEIGHTED
 
 
 def _unsupported(kind: str) -> str:

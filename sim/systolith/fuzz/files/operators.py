@@ -29,6 +29,8 @@ def draw_weighted(sheet: Sheet, source: int) -> list[int]:
     """Draw a convolution of an image, or a linear layer of a vector."""
     if len(sheet.shape(source)) != 4:
         return [_draw_dense(sheet, source)]
+    if sheet.choices.chance(15):
+        return [_draw_transposed(sheet, source)]
     return [_draw_convolution(sheet, source)]
 
 
@@ -86,6 +88,28 @@ def _draw_convolution(sheet: Sheet, source: int) -> int:
     kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
     options = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
     return sheet.operator(kind, inputs, (1, *size, filters), options, **fields)
+
+
+def _draw_transposed(sheet: Sheet, source: int) -> int:
+    choices, rng = sheet.choices, sheet.rng
+    _, height, width, channels = sheet.shape(source)
+    filters, stride = choices.integer(1, 4), choices.integer(1, 3)
+    padding, kernel = choices.one_of((SAME, VALID)), [choices.integer(1, 4) for _ in range(2)]
+    size = [
+        length * stride - choices.integer(0, stride - 1)
+        if padding == SAME
+        else (length - 1) * stride + taps
+        for length, taps in zip((height, width), kernel, strict=True)
+    ]
+    weight = rng.integers(-127, 128, (filters, *kernel, channels), dtype=np.int8)
+    scales = rng.uniform(0.0005, 0.01, filters).astype(np.float32)
+    shape = (1, *size, filters)
+    inputs = [sheet.constant(shape), sheet.constant(weight, scale=scales), source]
+    fields = {"Padding": padding, "StrideH": stride, "StrideW": stride}
+    if choices.chance(70):
+        inputs.append(sheet.constant(rng.integers(-9999, 9999, filters, dtype=np.int32)))
+        fields["FusedActivationFunction"] = choices.one_of(FUSED)
+    return sheet.operator("TRANSPOSE_CONV", inputs, shape, "TransposeConvOptions", **fields)
 
 
 def draw_pool(sheet: Sheet, source: int) -> list[int]:

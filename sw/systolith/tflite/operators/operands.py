@@ -1,7 +1,7 @@
 """What a reader of an operator works with: its tensors, its options, and the network so far."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -106,10 +106,8 @@ class Call:
         """Give shape and type of an activation in the network."""
         return Tensor(x.shape, x.type)
 
-    def append(
-        self, layer: Layer, sources: Sequence[Activation], tensor: FileTensor | None = None
-    ) -> Activation:
-        """Add a layer that computes the operator's result, or another tensor.
+    def append(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
+        """Add a layer that computes the operator's result.
 
         Raises
         ------
@@ -119,13 +117,21 @@ class Call:
         shapes = [x.shape for x in sources]
         if problems := list(layer.problems(shapes)):
             raise TfliteError(problems)
-        shape = layer.output_shape(shapes)
-        tensor = tensor or self.output
-        wanted = network_shape(tensor)
+        shape, wanted = layer.output_shape(shapes), network_shape(self.output)
         if shape != wanted:
             raise TfliteError([f"gives shape {wanted}, but the layer gives {shape}"])
         self.draft.layers.append(layer)
-        return Activation(layer=layer.name, tensor=tensor, shape=shape)
+        return Activation(layer=layer.name, tensor=self.output, shape=shape)
+
+    def append_all(self, layers: Sequence[Layer], source: Activation) -> Activation:
+        """Add layers, each behind the one before; the last one computes the operator's result."""
+        *first, last = layers
+        for layer in first:
+            if problems := list(layer.problems([source.shape])):
+                raise TfliteError(problems)
+            self.draft.layers.append(layer)
+            source = replace(source, layer=layer.name, shape=layer.output_shape([source.shape]))
+        return self.append(last, [source])
 
 
 def network_shape(tensor: FileTensor) -> Shape:

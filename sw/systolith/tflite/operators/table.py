@@ -23,6 +23,7 @@ from systolith.tflite.operators.slices import (
     read_split_sizes,
     read_strided_slice,
 )
+from systolith.tflite.operators.transposed import read_transposed
 from systolith.tflite.operators.weighted import (
     read_convolution,
     read_depthwise,
@@ -78,6 +79,12 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             becomes="Conv2d with groups",
             arithmetic=f"{_TWICE}, one for each filter",
             limits="as CONV_2D, any depth multiplier",
+        ),
+        "TRANSPOSE_CONV": Kernel(
+            read=read_transposed,
+            becomes="Conv2d, DepthToSpace, Pad2d",
+            arithmetic=f"{_TWICE}, one for each filter",
+            limits="int8, SAME or VALID, one stride for both axes; fused as CONV_2D",
         ),
         "FULLY_CONNECTED": Kernel(
             read=read_fully_connected,
@@ -218,7 +225,6 @@ REWRITES: Mapping[str, str] = MappingProxyType(
         "MIRROR_PAD": "pad with zeros",
         "RESIZE_BILINEAR": "use RESIZE_NEAREST_NEIGHBOR by whole numbers",
         "TRANSPOSE": "keep the order (N, H, W, C)",
-        "TRANSPOSE_CONV": "use a convolution",
         "SVDF": "use a depthwise convolution over time",
         "UNIDIRECTIONAL_SEQUENCE_LSTM": "recurrent layers are not supported",
     }

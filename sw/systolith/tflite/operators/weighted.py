@@ -12,7 +12,16 @@ from systolith.tflite.graph import FileTensor
 from systolith.tflite.operators.operands import Call
 from systolith.tflite.scales import activation_range, requantize_as_tflite
 
-__all__ = ["read_convolution", "read_depthwise", "read_fully_connected", "same_padding"]
+__all__ = [
+    "SAME",
+    "bias_of",
+    "channel_scales",
+    "read_convolution",
+    "read_depthwise",
+    "read_fully_connected",
+    "same_padding",
+    "weights_of",
+]
 
 SAME = 0
 PLAIN_FORMAT = 0
@@ -20,13 +29,13 @@ PLAIN_FORMAT = 0
 
 def read_convolution(call: Call) -> Activation:
     """CONV_2D: weights are (F, Kh, Kw, C) in the file."""
-    weight = _weights(call, 4, axis=0)
+    weight = weights_of(call, 4, axis=0)
     return _convolve(call, weight.transpose(0, 3, 1, 2), groups=1)
 
 
 def read_depthwise(call: Call) -> Activation:
     """DEPTHWISE_CONV_2D: weights are (1, Kh, Kw, F) in the file."""
-    weight = _weights(call, 4, axis=3)
+    weight = weights_of(call, 4, axis=3)
     channels = call.activation(0).shape[0]
     return _convolve(call, weight.transpose(3, 0, 1, 2), groups=channels)
 
@@ -44,7 +53,7 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
     if options.Padding() == SAME:
         padding = same_padding(source.shape, (reach[0], reach[1]), stride)
     output, filters = call.output, len(weight)
-    act, scales = call.output_type, _channel_scales(call, filters)
+    act, scales = call.output_type, channel_scales(call, filters)
     spec = requantize_as_tflite(
         scales, activation_range(options.FusedActivationFunction(), output, act)
     )
@@ -52,7 +61,7 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
         name=call.name,
         input=source.layer,
         weight=weight,
-        bias=_bias(call, filters),
+        bias=bias_of(call, filters),
         requantize=spec,
         output=act,
         stride=stride,
@@ -68,7 +77,7 @@ def read_fully_connected(call: Call) -> Activation:
     options = call.operator.options
     if options.WeightsFormat() != PLAIN_FORMAT:
         raise TfliteError(["has shuffled weights; convert the model for int8"])
-    weight = _weights(call, 2, axis=0)
+    weight = weights_of(call, 2, axis=0)
     source = call.vector(0)
     if len(call.output.shape) != 2:
         raise TfliteError(
@@ -81,12 +90,12 @@ def read_fully_connected(call: Call) -> Activation:
         weight = moved.transpose(0, 3, 1, 2).reshape(len(weight), -1)
     act, filters = call.output_type, len(weight)
     clamp = activation_range(options.FusedActivationFunction(), call.output, act)
-    scales = _channel_scales(call, filters)
+    scales = channel_scales(call, filters)
     layer = Linear(
         name=call.name,
         input=source.layer,
         weight=weight,
-        bias=_bias(call, filters),
+        bias=bias_of(call, filters),
         requantize=Requantize(multiplier=np.array([1]), shift=np.array([0])),
         output=act,
     )
@@ -110,7 +119,8 @@ def same_padding(
     return ends[0], ends[1], ends[2], ends[3]
 
 
-def _weights(call: Call, axes: int, axis: int) -> IntArray:
+def weights_of(call: Call, axes: int, axis: int) -> IntArray:
+    """Return the second input: constant int8 weights whose scales lie along an axis."""
     tensor = call.tensor(1)
     if tensor.values is None:
         raise TfliteError([f"has computed weights '{tensor.name}'; weights must be constants"])
@@ -125,17 +135,18 @@ def _weights(call: Call, axes: int, axis: int) -> IntArray:
     return tensor.values.astype(np.int64)
 
 
-def _bias(call: Call, filters: int) -> IntArray:
-    if len(call.operator.inputs) < 3 or call.operator.inputs[2] < 0:
+def bias_of(call: Call, filters: int, number: int = 2) -> IntArray:
+    """Return a constant int32 input; zeros if it is left out."""
+    if len(call.operator.inputs) <= number or call.operator.inputs[number] < 0:
         return np.zeros(filters, dtype=np.int64)
-    tensor: FileTensor = call.tensor(2)
+    tensor: FileTensor = call.tensor(number)
     if tensor.values is None or tensor.type != "INT32":
         raise TfliteError([f"must have a constant int32 bias, but '{tensor.name}' is none"])
     return tensor.values.astype(np.int64)
 
 
-def _channel_scales(call: Call, filters: int) -> list[float]:
-    """Scales from sums to the output, in doubles, as TFLite computes them."""
-    given, source = call.tensor(1).scale, call.activation(0)
+def channel_scales(call: Call, filters: int, number: int = 0) -> list[float]:
+    """Scales from sums of an input to the output, in doubles, as TFLite computes them."""
+    given, source = call.tensor(1).scale, call.activation(number)
     weights = [float(scale) for scale in np.broadcast_to(given, filters)]
     return [source.scale * weight / float(call.output.scale[0]) for weight in weights]
