@@ -8,6 +8,7 @@ from math import floor, lcm
 from systolith.network import (
     ActType,
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -157,6 +158,15 @@ def average_factor(layer: AvgPool2d, shape: Shape, y: int, x: int) -> int:
     return lcm(*areas) // average_area(layer, shape, y, x)
 
 
+def find_greatest(values: Sequence[int]) -> int:
+    """Number of the greatest value; of equal ones the first."""
+    best = 0
+    for number, value in enumerate(values):
+        if value > values[best]:
+            best = number
+    return best
+
+
 def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> list[object]:
     """One layer for one image (no batch axis), as nested lists."""
     x, zero = values[0].tolist(), inputs[0].type.zero_point
@@ -181,6 +191,13 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 )
                 for o, (row, bias) in enumerate(zip(layer.weight, layer.bias, strict=True))
             ]
+        case ArgMax():
+            if len(shape) == 1:
+                return [find_greatest(x)]
+            _, height, width = shape
+            places = [[(row, column) for column in range(width)] for row in range(height)]
+            pixels = [[[channel[r][c] for channel in x] for r, c in row] for row in places]
+            return [[[find_greatest(pixel) for pixel in row] for row in pixels]]
         case Table():
             entries, low = layer.values.tolist(), inputs[0].type.low
 

@@ -14,6 +14,7 @@ from systolith.network import (
     ActType,
     Add,
     AllTaps,
+    ArgMax,
     AvgPool2d,
     BoolArray,
     Concat,
@@ -380,8 +381,9 @@ def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrate
     add = st.sampled_from(peers).flatmap(lambda peer: adds(shape, name, (source, peer)))
     flatten = st.just(Flatten(name=name, input=source))
     move = selections(shape, name, source) | concats(name, source, known)
+    classes = st.just(ArgMax(name=name, input=source, classes=shape[0]))
     if len(shape) == 1:
-        return linears(shape[0], name, source) | add | flatten | table | move
+        return linears(shape[0], name, source) | add | flatten | table | move | classes
     for block in (2, 3):
         if shape[0] % block**2 == 0:
             move |= st.just(DepthToSpace(name=name, input=source, block=block))
@@ -389,7 +391,7 @@ def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrate
             move |= st.just(SpaceToDepth(name=name, input=source, block=block))
     pools = max_pools(shape, name, source) | avg_pools(shape, name, source)
     move |= pads(shape, known[source].type, name, source) | upsamples(name, source)
-    return conv2ds(shape, name, source) | pools | add | flatten | table | move
+    return conv2ds(shape, name, source) | pools | add | flatten | table | move | classes
 
 
 def images(

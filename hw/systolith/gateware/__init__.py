@@ -6,6 +6,7 @@ from systolith.gateware.array.pe import PE, PEShape
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
 from systolith.gateware.cells import CellLibrary, Technology, technology_for
 from systolith.gateware.engines.add import AddEngine
+from systolith.gateware.engines.arg_max import ArgMaxEngine
 from systolith.gateware.engines.blocks import BlockEngine
 from systolith.gateware.engines.concat import ConcatEngine
 from systolith.gateware.engines.contents import (
@@ -39,6 +40,7 @@ __all__ = [
     "WEIGHT_LATENCY",
     "AddContents",
     "AddEngine",
+    "ArgMaxEngine",
     "BlockEngine",
     "CellLibrary",
     "Collector",

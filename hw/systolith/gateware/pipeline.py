@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
 from systolith.gateware.engines.add import AddEngine
+from systolith.gateware.engines.arg_max import ArgMaxEngine
 from systolith.gateware.engines.blocks import BlockEngine
 from systolith.gateware.engines.concat import ConcatEngine
 from systolith.gateware.engines.conv import ConvEngine
@@ -30,6 +31,7 @@ from systolith.network import (
 )
 from systolith.plan import (
     AddPlan,
+    ArgMaxPlan,
     BlockPlan,
     ConcatPlan,
     ConvPlan,
@@ -51,7 +53,9 @@ __all__ = ["Pipeline"]
 Combiner = AddEngine | MultiplyEngine
 """Engines that take pairs of transfers."""
 Mover = ConcatEngine | SelectEngine | BlockEngine
-StageComponent = ConvEngine | PoolEngine | Combiner | TableEngine | Mover | Gearbox | Fork
+StageComponent = (
+    ConvEngine | PoolEngine | Combiner | TableEngine | ArgMaxEngine | Mover | Gearbox | Fork
+)
 
 
 class Pipeline(wiring.Component):
@@ -148,6 +152,8 @@ class Pipeline(wiring.Component):
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Table)
                 return TableEngine(plan, layer, loadable=self.plan.reloadable)
+            case ArgMaxPlan():
+                return ArgMaxEngine(plan)
             case ConcatPlan():
                 return ConcatEngine(plan)
             case SelectPlan():

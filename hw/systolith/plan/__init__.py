@@ -7,6 +7,7 @@ from systolith.plan.choose.options import EngineOption, conv_options, other_opti
 from systolith.plan.choose.sketch import OptionTable, Sketch, sketch_design
 from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -76,6 +77,7 @@ __all__ = [
     "THRESHOLD_LATENCY",
     "WEIGH_LATENCY",
     "AddPlan",
+    "ArgMaxPlan",
     "ArrayShape",
     "BlockPlan",
     "ConcatPlan",

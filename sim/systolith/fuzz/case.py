@@ -17,6 +17,7 @@ from systolith.fuzz.target import explain_damage
 from systolith.network import (
     FITTED_MULTIPLIER_BITS,
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -297,6 +298,8 @@ def _layer_features(layer: Layer) -> Iterator[str]:
             yield "product"
         case Table():
             yield "table"
+        case ArgMax():
+            yield "class"
         case Concat():
             yield "concatenation"
         case SelectChannels():

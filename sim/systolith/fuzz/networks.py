@@ -23,6 +23,7 @@ from systolith.network import (
     INPUT,
     MAX_TABLE_BITS,
     ActType,
+    ArgMax,
     Flatten,
     IntegerNetwork,
     Layer,
@@ -37,6 +38,8 @@ TABLES = 10
 """Percentage of layers that are tables, where the input is narrow enough."""
 PRODUCTS = 35
 """Percentage of layers of two tensors that multiply them; the others add them."""
+CLASSES = 4
+"""Percentage of layers that find the greatest channel."""
 MOVES = 25
 """Percentage of layers that only move values."""
 MOST_JOINED = 48
@@ -105,6 +108,9 @@ class NetworkDrawing:
         choices, shape = self.choices, self.shapes[source]
         if source not in self.flattened and choices.chance(MOVES):
             self._draw_move(source)
+            return
+        if source not in self.flattened and choices.chance(CLASSES):
+            self.append(ArgMax(name=self.next_name(), input=source, classes=shape[0]))
             return
         partners = self.partners(source)
         if partners and source not in self.flattened and choices.chance(additions):

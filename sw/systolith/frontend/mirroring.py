@@ -15,6 +15,7 @@ from systolith.frontend.moving import (
 )
 from systolith.frontend.operators import (
     IntegerAdd,
+    IntegerArgMax,
     IntegerAvgPool2d,
     IntegerConv2d,
     IntegerLinear,
@@ -26,6 +27,7 @@ from systolith.frontend.operators import (
 from systolith.network import (
     ActType,
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -122,6 +124,8 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             )
         case Table():
             return IntegerTable(_tensor(layer.values), network.inputs_of(layer)[0].type.low)
+        case ArgMax():
+            return IntegerArgMax()
         case Pad2d():
             fill = layer.fill(network.inputs_of(layer)[0].type)
             return IntegerPad2d(padding=layer.padding, value=fill)

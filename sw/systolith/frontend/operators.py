@@ -21,6 +21,7 @@ from systolith.quant import common_multiple, count_areas
 
 __all__ = [
     "IntegerAdd",
+    "IntegerArgMax",
     "IntegerAvgPool2d",
     "IntegerConv2d",
     "IntegerLinear",
@@ -308,6 +309,14 @@ class IntegerTable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, ...)."""
         return torch.take(self.values, x - self.low)
+
+
+class IntegerArgMax(nn.Module):
+    """Number of the first greatest channel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, 1, ...)."""
+        return torch.argmax(x, dim=1, keepdim=True)
 
 
 def _shift_right(product: Tensor, shift: Tensor, rounding: Rounding) -> Tensor:

@@ -7,6 +7,7 @@ from systolith.network.errors import NetworkError
 from systolith.network.graph import INPUT, IntegerNetwork
 from systolith.network.layers import (
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -23,7 +24,7 @@ from systolith.network.tensor import Shape, Tensor
 
 __all__ = ["RolledNetwork", "roll_network"]
 
-PLAIN = (Add, Multiply, Concat, SelectChannels, Table)
+PLAIN = (Add, Multiply, Concat, SelectChannels, Table, ArgMax)
 """Layers that treat each row alike."""
 
 

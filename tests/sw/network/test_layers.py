@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from systolith.network import (
     ActType,
     Add,
+    ArgMax,
     AvgPool2d,
     Conv2d,
     Flatten,
@@ -526,3 +527,32 @@ def test_rejects_a_table_for_another_width() -> None:
     table = Table(name="table", input="input", values=[3, 0, 2, 1], output=UINT2)
     with pytest.raises(NetworkError, match="needs 256 values, one for each integer of 'input'"):
         IntegerNetwork(input=Tensor((3,), INT8), layers=(table,))
+
+
+def test_the_class_is_the_number_of_the_first_greatest_channel() -> None:
+    act = ActType(bits=4, signed=True, zero_point=1)
+    vector = ArgMax(name="class", input="input", classes=3)
+    values = np.array([[-8, -8, -8], [1, 7, 7], [-1, -2, 0]])
+    assert vector.compute([values], [Tensor((3,), act)]).tolist() == [[0], [1], [2]]
+    image = np.stack([values, values + 0], axis=-1)[..., None, :]
+    assert vector.output_shape([(3, 1, 2)]) == (1, 1, 2)
+    assert vector.compute([image], [Tensor((3, 1, 2), act)])[:, 0, 0].tolist() == [
+        [0, 0],
+        [1, 1],
+        [2, 2],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("classes", "kind"), [(1, "uint1"), (2, "uint1"), (10, "uint4"), (1000, "uint10")]
+)
+def test_classes_have_the_fewest_bits(classes: int, kind: str) -> None:
+    assert str(ArgMax(name="class", input="input", classes=classes).output_type([INT8])) == kind
+
+
+def test_rejects_classes_that_the_input_does_not_have() -> None:
+    layer = ArgMax(name="class", input="input", classes=3)
+    with pytest.raises(NetworkError, match="greatest of 3 channels, but 'input' has 4$"):
+        IntegerNetwork(input=Tensor((4,), INT8), layers=(layer,))
+    with pytest.raises(NetworkError, match=r"classes must be 1\.\.65536, got 65537$"):
+        replace(layer, classes=65537)

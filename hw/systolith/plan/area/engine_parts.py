@@ -10,6 +10,7 @@ from enum import Enum
 from math import ceil
 
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -242,7 +243,7 @@ def _threshold_flip_flops(plan: RequantizingPlan) -> Counter[str]:
     return Counter({"output": 1, "held bits": sums + words})
 
 
-def output_buffer_luts(plan: RequantizingPlan | TablePlan | BlockPlan) -> int:
+def output_buffer_luts(plan: RequantizingPlan | TablePlan | ArgMaxPlan | BlockPlan) -> int:
     """LUTs of the output buffer."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)

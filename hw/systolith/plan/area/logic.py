@@ -26,6 +26,7 @@ from systolith.plan.area.engine_parts import (
     sequencer_parts,
 )
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -148,6 +149,8 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             return _ends(stage, reloadable)
         case TablePlan():
             return _table_luts(stage, reloadable)
+        case ArgMaxPlan():
+            return _arg_max_luts(stage)
         case ConcatPlan():
             width = stage.lanes * stage.output.type.bits
             memory = Memories(count=1, depth=stage.depth, width=width)
@@ -185,6 +188,8 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             return requantizer_flip_flops(stage)
         case TablePlan():
             return Counter({"output": 1, "word bits": _table_register_bits(stage)})
+        case ArgMaxPlan():
+            return Counter({"output": 1, "word bits": _arg_max_register_bits(stage)})
         case ConcatPlan():
             return Counter({"queue": 1})
         case SelectPlan():
@@ -233,6 +238,30 @@ def _table_register_bits(plan: TablePlan) -> int:
     """Count the registers of addresses, and of values that block RAM does not contain."""
     reads = 0 if plan.table_memory is MemoryKind.BLOCK else 2
     return plan.lanes * (plan.input.type.bits + reads * plan.output.type.bits)
+
+
+def _arg_max_luts(plan: ArgMaxPlan) -> Parts:
+    """Count comparisons, which take a carry chain, and choices of a value and its number."""
+    bits, number = plan.input.type.bits, plan.output.type.bits
+    chosen = (plan.lanes - 1) * (bits + plan.lane_bits)
+    return Counter(
+        {
+            "output": 1,
+            "RAM": output_buffer_luts(plan),
+            "tree bits": plan.lanes * bits + 2 * number,
+            "selected bits": chosen,
+        }
+    )
+
+
+def _arg_max_register_bits(plan: ArgMaxPlan) -> int:
+    """Count the registers of the input, of each level, and of the greatest value so far."""
+    bits, number = plan.input.type.bits, plan.output.type.bits
+    registers, left = plan.lanes * bits, plan.lanes
+    for level in range(plan.levels):
+        left = (left + 1) // 2
+        registers += left * (bits + level + 1)
+    return registers + bits + 2 * number + 3 * plan.latency
 
 
 def _queues(plan: ForkPlan) -> Counter[str]:

@@ -16,6 +16,7 @@ from systolith.network import ActType, signed_bits
 from systolith.plan.area.engine_parts import EnginePart, search_of
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -90,7 +91,7 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
         case BlockPlan():
             blocks = _blocks(stage.window_memories, stage.window_memory, block)
             return logic_used + Resources(block_rams=blocks)
-        case GearboxPlan() | ConcatPlan() | SelectPlan():
+        case GearboxPlan() | ConcatPlan() | SelectPlan() | ArgMaxPlan():
             return logic_used
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from systolith.devices.budget import NOTHING, Budget, Resources
 from systolith.network import (
     Add,
+    ArgMax,
     AvgPool2d,
     Conv2d,
     Flatten,
@@ -27,6 +28,7 @@ from systolith.plan.engines.layer_engines import (
     divisors,
     narrow_input,
     plan_add,
+    plan_arg_max,
     plan_conv,
     plan_multiply,
     plan_pool,
@@ -238,6 +240,9 @@ def _other_engines(
 ) -> Iterator[EnginePlan]:
     if isinstance(layer, Moving):
         yield from plan_moving(network, layer, windows)
+        return
+    if isinstance(layer, ArgMax):
+        yield from (plan_arg_max(network, layer, lanes) for lanes in divisors(layer.classes))
         return
     for lanes in divisors(network.tensors[layer.name].shape[0]):
         match layer:

@@ -8,14 +8,12 @@ Stages, streams and transfers are records of structured arrays, see :class:`Mode
 fields of a record as attributes.
 """
 
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
-from numba.core import caching
 from numpy.typing import NDArray
+
+from systolith.plan.cycles.compiled import jit
 
 __all__ = [
     "COMBINE",
@@ -25,6 +23,7 @@ __all__ = [
     "GEARBOX",
     "GROUP",
     "QUEUE",
+    "REDUCE",
     "SINK",
     "STAGE",
     "STREAM",
@@ -33,19 +32,17 @@ __all__ = [
     "WINDOW",
     "Model",
     "evaluate_model",
-    "jit",
 ]
 
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 Ints = NDArray[np.int64]
 Records = NDArray[np.void]
 Record = Any
 """A record of a structured array."""
 
-ENGINE, GEARBOX, COMBINE, CONCAT, FORK, SINK = range(6)
+ENGINE, GEARBOX, COMBINE, REDUCE, CONCAT, FORK, SINK = range(7)
 """Kinds of stages. One that combines takes a transfer of each of its one or two inputs and offers
-one. A sink is a consumer of one of the network's outputs."""
+one; one that reduces offers one for all transfers of a pixel. A sink is a consumer of one of the
+network's outputs."""
 
 
 def _integers(*names: str) -> np.dtype[np.void]:
@@ -114,31 +111,6 @@ class Model(NamedTuple):
     queues: Records
     turns: Records
     freed_at: Ints
-
-
-def jit(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Compile a function when it is first called, and cache the machine code on disk if possible.
-
-    The cache is beside the source or in the user's cache folder. If neither can be written, as in a
-    container without a home or on a full disk, each process compiles anew.
-    """
-    dispatcher: Any = njit(function)
-    make_cache: Callable[..., Any] = caching.FunctionCache
-    with suppress(RuntimeError):  # no folder can be written
-        cache = make_cache(function)
-        cache.load_overload = _ignore_os_errors(cache.load_overload)
-        cache.save_overload = _ignore_os_errors(cache.save_overload)
-        dispatcher._cache = cache
-    typed: Callable[Arguments, Result] = dispatcher
-    return typed
-
-
-def _ignore_os_errors(access: Callable[..., Any]) -> Callable[..., Any]:
-    def attempt(*arguments: Any) -> Any:
-        with suppress(OSError):
-            return access(*arguments)
-
-    return attempt
 
 
 @jit
@@ -265,6 +237,31 @@ def _combine(stage: Record, model: Model) -> bool:
 
 
 @jit
+def _reduce(stage: Record, model: Model) -> bool:
+    """Take the transfers of a pixel; the last one when their result has room."""
+    source, sink = model.streams[stage.source], model.streams[stage.sink]
+    incoming, outgoing = model.transfers[source.begin :], model.transfers[sink.begin :]
+    number = before = source.takes
+    while number < source.offers:
+        time = incoming[number].offered
+        if number:
+            time = max(time, incoming[number - 1].taken + 1)
+        last = number % stage.transfers_per_pixel == stage.transfers_per_pixel - 1
+        if last:
+            credit = sink.offers - stage.credit_spare
+            if credit > sink.takes:
+                break
+            if credit > 0:
+                time = max(time, outgoing[credit - 1].taken + stage.credit_latency)
+            outgoing[sink.offers].offered = time + stage.latency + 1
+            sink.offers += 1
+        incoming[number].taken = time
+        number += 1
+    source.takes = number
+    return bool(number > before)
+
+
+@jit
 def _concatenate(stage: Record, model: Model) -> bool:
     """Take the transfers of each stream in turn while the queue behind them has room."""
     turns = model.turns[stage.first_turn : stage.first_turn + stage.branches]
@@ -369,6 +366,8 @@ def evaluate_model(model: Model, neighbours: Ints) -> None:
                 progress = _change_width(stage, model)
             elif stage.kind == COMBINE:
                 progress = _combine(stage, model)
+            elif stage.kind == REDUCE:
+                progress = _reduce(stage, model)
             elif stage.kind == CONCAT:
                 progress = _concatenate(stage, model)
             elif stage.kind == FORK:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from systolith.network import INPUT
 from systolith.plan.cycles import events
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -198,6 +199,14 @@ class _Tables:
                     "passes": len(groups),
                     "first_group": first,
                 }
+            case ArgMaxPlan():
+                return common | {
+                    "kind": events.REDUCE,
+                    "transfers_per_pixel": stage.transfers_in,
+                    "latency": stage.latency,
+                    "credit_latency": CREDIT_LATENCY,
+                    "credit_spare": stage.fifo_depth - 1,
+                }
             case AddPlan() | MultiplyPlan() | TablePlan():
                 return common | {
                     "kind": events.COMBINE,
@@ -283,7 +292,7 @@ def _transfers(stages: Mapping[str, StagePlan], edge: Edge) -> int:
         match stages[edge.target]:
             case ConvPlan() | PoolPlan() | BlockPlan() as plan:
                 return plan.input_cycles
-            case GearboxPlan() | SelectPlan() as plan:
+            case GearboxPlan() | SelectPlan() | ArgMaxPlan() as plan:
                 return plan.pixels * plan.transfers_in
             case ConcatPlan() as plan:
                 return plan.pixels * plan.turns[edge.port]
@@ -292,7 +301,7 @@ def _transfers(stages: Mapping[str, StagePlan], edge: Edge) -> int:
     match stages[edge.source]:
         case ConvPlan() | PoolPlan() | BlockPlan() as plan:
             return plan.output_cycles
-        case GearboxPlan() | SelectPlan() as plan:
+        case GearboxPlan() | SelectPlan() | ArgMaxPlan() as plan:
             return plan.pixels * plan.transfers_out
         case plan:
             return plan.cycles

@@ -10,6 +10,7 @@ from systolith.network import (
     ADDED_MULTIPLIER_BITS,
     MAX_MULTIPLIER_BITS,
     Add,
+    ArgMax,
     AvgPool2d,
     IntegerNetwork,
     MaxPool2d,
@@ -21,6 +22,7 @@ from systolith.network import (
     signed_bits,
 )
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -39,6 +41,7 @@ __all__ = [
     "divisors",
     "narrow_input",
     "plan_add",
+    "plan_arg_max",
     "plan_conv",
     "plan_multiply",
     "plan_pool",
@@ -190,6 +193,16 @@ def plan_multiply(
 def plan_table(network: IntegerNetwork, layer: Table, lanes: int) -> TablePlan:
     """Plan a table that `lanes` channels at a time are looked up in."""
     return TablePlan(
+        name=layer.name,
+        input=image_of(network, layer),
+        output=network.tensors[layer.name],
+        lanes=lanes,
+    )
+
+
+def plan_arg_max(network: IntegerNetwork, layer: ArgMax, lanes: int) -> ArgMaxPlan:
+    """Plan a search for the greatest channel that reads `lanes` channels at a time."""
+    return ArgMaxPlan(
         name=layer.name,
         input=image_of(network, layer),
         output=network.tensors[layer.name],

@@ -14,6 +14,7 @@ from systolith.network import (
     ActType,
     Add,
     AllTaps,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -65,6 +66,7 @@ _ON_IMAGES = MappingProxyType(
         Concat: ("joins", "joining"),
         SelectChannels: ("selects features of", "selecting"),
         Table: ("looks up values of", "the table"),
+        ArgMax: ("finds the greatest of", "finding it"),
     }
 )
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8

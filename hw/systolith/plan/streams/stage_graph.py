@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from systolith.network import INPUT, identifier
 from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
@@ -38,7 +39,7 @@ underscores behind it. Verilog keywords are not reserved: Amaranth escapes them.
 WindowedEngine = ConvPlan | PoolPlan | BlockPlan
 MovingPlan = ConcatPlan | SelectPlan | BlockPlan
 """Engines that move channels or pixels and compute nothing."""
-EnginePlan = ConvPlan | PoolPlan | AddPlan | MultiplyPlan | TablePlan | MovingPlan
+EnginePlan = ConvPlan | PoolPlan | AddPlan | MultiplyPlan | TablePlan | ArgMaxPlan | MovingPlan
 StagePlan = EnginePlan | GearboxPlan | ForkPlan
 
 

@@ -12,6 +12,7 @@ from systolith.exchange.values.quantizer import FloatArray
 from systolith.exchange.values.requantizers import Affine
 from systolith.network import (
     Add,
+    ArgMax,
     AvgPool2d,
     BoolArray,
     Concat,
@@ -117,6 +118,10 @@ def bound_results(
             low = apply([bounds.low for bounds in values])
             high = apply([bounds.high for bounds in values])
             return Bounds(value=value, low=low, high=high)
+        case ArgMax():
+            # Another class may be the greatest wherever an input may differ.
+            known = all(bounds.known for bounds in values)
+            return Bounds.of(apply_layer(layer, [values[0].value], inputs)) if known else None
         case Table():
             (source,) = values
             value = apply_layer(layer, [source.value], inputs)

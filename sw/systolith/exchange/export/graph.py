@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from systolith.exchange.file.loading import QONNX_DOMAIN
-from systolith.network import INPUT, IntegerNetwork
+from systolith.network import INPUT, ArgMax, IntegerNetwork
 
 __all__ = ["Format", "OnnxGraph", "storage_type"]
 
@@ -73,7 +73,9 @@ class OnnxGraph:
 
     def _value(self, tensor: str, name: str) -> onnx.ValueInfoProto:
         shape: list[str | int | None] = ["N", *self.network.tensors[name].shape]
-        return helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape)
+        classes = name != INPUT and isinstance(self.network[name], ArgMax)
+        kind = TensorProto.INT64 if classes else TensorProto.FLOAT
+        return helper.make_tensor_value_info(tensor, kind, shape)
 
 
 def storage_type(bits: int, signed: bool) -> type[np.int8 | np.int16 | np.uint8 | np.uint16]:

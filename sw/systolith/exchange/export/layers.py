@@ -15,6 +15,7 @@ from systolith.exchange.export.scales import (
 )
 from systolith.network import (
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -78,6 +79,9 @@ class ExportGraph(QuantizingGraph):
                 given = [self.real[layer.input], f"{layer.name}.channels"]
                 self.add_constant(f"{layer.name}.channels", channels)
                 self.real[layer.name] = self.add_node("Gather", given, layer.name, axis=1)
+            case ArgMax():
+                given = [self.real[layer.input]]
+                self.real[layer.name] = self.add_node("ArgMax", given, layer.name, axis=1)
             case DepthToSpace() | SpaceToDepth():
                 kind = type(layer).__name__
                 given = [self.real[layer.input]]

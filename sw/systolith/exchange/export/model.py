@@ -22,6 +22,7 @@ from systolith.foundation import replacing
 from systolith.network import (
     FITTED_MULTIPLIER_BITS,
     Add,
+    ArgMax,
     Conv2d,
     IntegerNetwork,
     KOutOfN,
@@ -90,7 +91,13 @@ def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 
 
 
 def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
+    classes = {layer.name for layer in network.layers if isinstance(layer, ArgMax)}
     for layer in network.layers:
+        if read := classes.intersection(layer.inputs):
+            yield (
+                f"layer '{layer.name}': reads the classes of '{min(read)}', which are integers in "
+                "ONNX; classes can be outputs only"
+            )
         if not isinstance(layer, Requantized):
             continue
         yield from _tflite_problems(layer)

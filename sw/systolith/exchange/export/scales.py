@@ -13,6 +13,7 @@ from systolith.exchange.values.thresholds import Staircase
 from systolith.network import (
     INPUT,
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -114,7 +115,7 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
             ):
                 for source in layer.inputs:
                     relations.relate(source, layer.name, Fraction(1))
-            case Conv2d() | Linear() | Table() | Multiply():
+            case Conv2d() | Linear() | Table() | Multiply() | ArgMax():
                 pass
     at_input = Fraction(input_scale) / relations.factor[INPUT]
     return {

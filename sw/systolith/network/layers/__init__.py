@@ -14,6 +14,7 @@ A layer is one file, and a part of ``Layer``. Besides its fields it has
 from systolith.network.layers._weights import MAX_WEIGHT_BITS
 from systolith.network.layers._window import Padding, add_padding, reach_of
 from systolith.network.layers.add import ADDED_MULTIPLIER_BITS, Add
+from systolith.network.layers.arg_max import ArgMax
 from systolith.network.layers.avg_pool2d import AvgPool2d
 from systolith.network.layers.conv2d import Conv2d
 from systolith.network.layers.linear import Linear
@@ -33,6 +34,7 @@ __all__ = [
     "MAX_TABLE_BITS",
     "MAX_WEIGHT_BITS",
     "Add",
+    "ArgMax",
     "AvgPool2d",
     "Concat",
     "Conv2d",
@@ -58,4 +60,4 @@ Requantized = Conv2d | Linear | Add | Multiply | AvgPool2d
 """Layers with ``accumulate(values, inputs)`` and ``accumulator_range(inputs)``."""
 Moving = Concat | SelectChannels | DepthToSpace | SpaceToDepth
 """Layers that only move values, channels or pixels, to other places."""
-Layer = Requantized | MaxPool2d | Pad2d | Upsample | Table | Moving | Flatten
+Layer = Requantized | MaxPool2d | Pad2d | Upsample | Table | ArgMax | Moving | Flatten

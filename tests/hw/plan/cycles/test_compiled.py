@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import pytest
 
-from systolith.plan.cycles.events import jit
+from systolith.plan.cycles.compiled import jit
 
 SOURCE = "def double(number):\n    return 2 * number\n"
 
