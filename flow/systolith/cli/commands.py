@@ -23,6 +23,7 @@ from systolith.cli.options import (
     DEVICES,
     METHODS,
     MOST_JOBS,
+    ClassOnChip,
     ClockMhz,
     Config,
     DeviceName,
@@ -114,10 +115,12 @@ def _change_plan(
     device: DeviceName = None,
     target_fps: TargetFps = None,
     clock_mhz: ClockMhz = None,
+    class_on_chip: ClassOnChip = False,
 ) -> Changes:
     """Take the options of all commands that plan engines."""
     return section_changes(
         "hardware",
+        class_on_chip=class_on_chip or None,
         multipliers=multipliers,
         device=device,
         target_fps=target_fps,
@@ -177,6 +180,7 @@ def simulate(
 def build(
     target: Target,
     multipliers: Multipliers = None,
+    class_on_chip: ClassOnChip = False,
     device: Annotated[
         str | None,
         typer.Option(
@@ -223,7 +227,10 @@ def build(
         jobs=jobs,
         check_netlist=check_netlist,
     )
-    return combine_changes(section_changes("hardware", multipliers=multipliers), building)
+    return combine_changes(
+        section_changes("hardware", multipliers=multipliers, class_on_chip=class_on_chip or None),
+        building,
+    )
 
 
 COMMANDS = (run, train, prune, quantize, lower, estimate, generate, verify, simulate, build)

@@ -19,6 +19,7 @@ __all__ = [
     "MOST_JOBS",
     "MOST_LAYERS",
     "BoardName",
+    "ClassOnChip",
     "ClockMhz",
     "Config",
     "DeviceName",
@@ -121,6 +122,10 @@ BoardName = Annotated[
 TargetFps = Annotated[
     float | None,
     typer.Option(help="Frames per second: the smallest design that has them, not the fastest."),
+]
+ClassOnChip = Annotated[
+    bool,
+    typer.Option("--class-on-chip", help="The outputs are classes, found on the chip, not logits."),
 ]
 ClockMhz = Annotated[float | None, typer.Option(help="Clock that frames per second count with.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the file's.")]

@@ -69,6 +69,8 @@ class HardwareSection(Section):
     arrays: dict[str, ArraySection] = {}
     reloadable: bool = False
     """Whether the design can load other weights of the same patterns."""
+    class_on_chip: bool = False
+    """Whether the outputs are classes, which the chip finds, instead of logits."""
     interface: Annotated[Interface, Field(strict=False)] = Interface.STREAM
 
     @model_validator(mode="after")

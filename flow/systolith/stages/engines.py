@@ -13,7 +13,9 @@ from systolith.network import (
     IntegerNetwork,
     Layer,
     Linear,
+    NetworkError,
     Requantized,
+    append_argmax,
 )
 from systolith.plan import (
     SPEED_FACTORS,
@@ -27,6 +29,7 @@ from systolith.stages.keys import Inputs, flatten_keys
 
 __all__ = [
     "ONE_MULTIPLIER_BITS",
+    "end_with_classes",
     "estimate_fmax",
     "judge_untrained",
     "narrow_multipliers",
@@ -97,6 +100,22 @@ def plan_engines(
         raise PlanError([*error.problems, NARROWER_FITS]) from error
 
 
+def end_with_classes(network: IntegerNetwork, hardware: HardwareSection) -> IntegerNetwork:
+    """Return what the hardware computes: the class of each output, if the chip finds it.
+
+    Raises
+    ------
+    PlanError
+        If an output has no class.
+    """
+    if not hardware.class_on_chip:
+        return network
+    try:
+        return append_argmax(network)
+    except NetworkError as error:
+        raise PlanError(error.problems) from error
+
+
 def estimate_fmax(
     plan: NetworkPlan, hardware: HardwareSection, build: BuildSection
 ) -> float | None:
@@ -140,6 +159,7 @@ def judge_untrained(
     ------
     PlanError
     """
+    network = end_with_classes(network, hardware)
     if not will_change:
         return plan_engines(network, hardware, build, more_luts=UNTRAINED_LUTS)
     names = [layer.name for layer in network.layers if isinstance(layer, Conv2d | Linear)]

@@ -13,7 +13,7 @@ from systolith.data import Dataset
 from systolith.foundation import ProblemCollector, UsageError
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan, PlanError
-from systolith.stages.engines import judge_untrained, plan_engines
+from systolith.stages.engines import end_with_classes, judge_untrained, plan_engines
 from systolith.stages.factories import INPUT_SHAPES, make_bits, make_model
 from systolith.stages.preflight import check_training
 from systolith.stages.session import experiment_without_training, read_experiment
@@ -106,6 +106,7 @@ def preview(
 
 def _preview_network(network: IntegerNetwork, experiment: Experiment) -> Preview:
     try:
+        network = end_with_classes(network, experiment.hardware)
         plan = plan_engines(network, experiment.hardware, experiment.build)
     except PlanError as error:
         problems = _engine_problems(error)
@@ -203,7 +204,7 @@ class _Planner:
         if not will_change:
             return
         try:
-            self.plan = plan_engines(network, hardware, build)
+            self.plan = plan_engines(end_with_classes(network, hardware), hardware, build)
             self.notes.append("engines are those before pruning, which will make them smaller")
         except PlanError as error:
             self.notes.append(f"engines depend on pruning; without it: {'; '.join(error.problems)}")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from systolith.emit import Meaning
 from systolith.foundation import UsageError
 from systolith.host import RUNNER_MODELS, BoardClient, Inference, RunnerDevice
+from systolith.network import gives_class
 from systolith.plan import NetworkPlan
 from systolith.stages.board import check_board, encode_image
 
@@ -54,6 +55,8 @@ def runner_device(
             "there is no import.json beside the network, which holds its scales: write both with "
             "systolith import FILE -o FOLDER"
         )
+    if any(gives_class(network, name) for name in network.outputs):
+        raise UsageError("the runner reads probabilities: build without class_on_chip")
     port = check_board(board, plan)
     benchmark, act = RUNNER_MODELS[model], network.input.type
     (output,) = network.outputs

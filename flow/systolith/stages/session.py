@@ -28,6 +28,7 @@ from systolith.foundation import (
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan
 from systolith.report import Report, write_results_page
+from systolith.stages.classes import ClassSource
 from systolith.stages.engines import judge_untrained
 from systolith.stages.hardware import HardwareStages
 from systolith.stages.machine import check_machine
@@ -167,6 +168,8 @@ def open_run(
             source = NetworkSource(network, experiment.seed, _read_meaning(target), own)
         case _:
             raise UsageError(f"needs an experiment (.toml) or a network (.json), got {target}")
+    if experiment.hardware.class_on_chip:
+        source = ClassSource(source)
     return Session(experiment, source, folder, target.parent, listener or Silent())
 
 

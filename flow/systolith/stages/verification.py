@@ -24,6 +24,7 @@ from systolith.network import (
     Layer,
     Multiply,
     content_hash,
+    gives_class,
 )
 from systolith.plan import NetworkPlan, plan_network
 from systolith.verify import Verification, compare, verify
@@ -257,7 +258,7 @@ def simulate_images(
         first=None if first is None else str(first),
         cycles_predicted=sum(plan.cycles(count) for count in _shard_sizes(result, len(images))),
         cycles_simulated=_cycles(result, len(images)),
-        classes=_classes(result.output) if len(design.outputs) == 1 else None,
+        classes=_classes(plan.network, result.output) if len(design.outputs) == 1 else None,
         seconds=result.seconds,
     )
 
@@ -268,8 +269,12 @@ def write_waveform(design: Design, image: IntArray, path: Path, *, workdir: Path
     compile_native(design, workdir, trace=True).run(image, waveform=path)
 
 
-def _classes(outputs: IntArray) -> NDArray[np.int64]:
-    classes: NDArray[np.int64] = outputs.reshape(len(outputs), -1).argmax(axis=1)
+def _classes(network: IntegerNetwork, outputs: IntArray) -> NDArray[np.int64] | None:
+    """Give the class of each image; None if there is one for each pixel."""
+    flat = outputs.reshape(len(outputs), -1)
+    if gives_class(network, network.outputs[0]):
+        return flat[:, 0] if flat.shape[1] == 1 else None
+    classes: NDArray[np.int64] = flat.argmax(axis=1)
     return classes
 
 

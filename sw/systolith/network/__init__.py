@@ -13,6 +13,7 @@ from systolith.network.axes import (
     Taps,
     WeightShape,
 )
+from systolith.network.classes import append_argmax, gives_class
 from systolith.network.errors import NetworkError
 from systolith.network.golden import apply_layer, forward, trace
 from systolith.network.graph import INPUT, IntegerNetwork, identifier
@@ -120,11 +121,13 @@ __all__ = [
     "Upsample",
     "WeightShape",
     "add_padding",
+    "append_argmax",
     "apply_layer",
     "content_hash",
     "decode_pattern",
     "encode_pattern",
     "forward",
+    "gives_class",
     "identifier",
     "load",
     "phase_order",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil, prod
 
-from systolith.network import IntegerNetwork, content_hash
+from systolith.network import IntegerNetwork, content_hash, gives_class
 from systolith.plan import NetworkPlan, PlanError
 
 __all__ = ["BoardConfig", "identity_of"]
@@ -36,6 +36,8 @@ class BoardConfig:
         Values of an answer.
     identity : bytes
         Identity of the network, 8 bytes.
+    gives_class : bool
+        Whether the output is the class. Otherwise the server finds it.
     """
 
     divisor: int
@@ -46,6 +48,7 @@ class BoardConfig:
     transfers_out: int
     outputs: int
     identity: bytes
+    gives_class: bool = False
 
     @classmethod
     def of(cls, plan: NetworkPlan, *, clock_hz: float, baud: int) -> "BoardConfig":
@@ -88,6 +91,7 @@ class BoardConfig:
             transfers_out=ceil(output.shape[0] / lanes_out),
             outputs=output.shape[0],
             identity=identity_of(network),
+            gives_class=gives_class(network, network.outputs[0]),
         )
 
     @property

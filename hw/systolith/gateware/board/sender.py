@@ -163,7 +163,7 @@ class AnswerSender(wiring.Component):
             with m.If(place == 3):
                 m.d.sync += [output.eq(output + 1), lane.eq(lane + 1)]
                 with m.If((output == 0) | (value > best)):
-                    m.d.sync += [best.eq(value), winner.eq(output)]
+                    m.d.sync += [best.eq(value), winner.eq(value if config.gives_class else output)]
                 with m.If(lane == config.lanes_out - 1):
                     m.d.sync += [lane.eq(0), transfer.eq(transfer + 1)]
         with m.If(sent & ~outputs):

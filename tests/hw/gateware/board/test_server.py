@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,8 +41,11 @@ def _class(outputs: list[int]) -> int:
 class Harness:
     """A server between a line that is driven bit by bit and an accelerator in Python."""
 
-    def __init__(self) -> None:
-        self.dut = Server(CONFIG, input_bits=8, output_shape=Shape(20, signed=True))
+    def __init__(
+        self, config: BoardConfig = CONFIG, compute: Callable[[bytes], list[int]] = _expected
+    ) -> None:
+        self.config, self.compute = config, compute
+        self.dut = Server(config, input_bits=8, output_shape=Shape(20, signed=True))
         self.received = b""
         self.frames: list[bytes] = []
 
@@ -56,13 +60,13 @@ class Harness:
                 *_, valid, payload = await ctx.tick().sample(dut.images.valid, dut.images.payload)
                 if valid and ready:
                     frame += payload.to_bytes(2, "little")
-                if len(frame) == CONFIG.image_bytes:
+                if len(frame) == self.config.image_bytes:
                     self.frames.append(frame)
                     ctx.set(dut.images.ready, 0)
                     await ctx.tick().repeat(LATENCY)
-                    values = [*_expected(frame), 0]
-                    for first in range(0, 2 * CONFIG.transfers_out, 2):
-                        ctx.set(dut.results.payload, values[first : first + 2])
+                    lanes, values = self.config.lanes_out, [*self.compute(frame), 0]
+                    for first in range(0, lanes * self.config.transfers_out, lanes):
+                        ctx.set(dut.results.payload, values[first : first + lanes])
                         ctx.set(dut.results.valid, 1)
                         await ctx.tick()
                     ctx.set(dut.results.valid, 0)
@@ -127,6 +131,20 @@ def test_images_are_classified_one_after_the_other() -> None:
 
     harness.run(host)
     assert harness.frames == images
+
+
+def test_a_class_that_the_chip_found_is_the_class() -> None:
+    config = replace(CONFIG, outputs=1, lanes_out=1, transfers_out=1, gives_class=True)
+    harness, image = Harness(config, lambda image: [image[0] * 3]), bytes([241, 0, 0, 0, 0, 0])
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        await harness.send(ctx, encode(RequestKind.CLASSIFY, 1, image))
+        answer = await harness.answer(ctx)
+        assert answer is not None and answer.status is AnswerStatus.OK
+        assert int.from_bytes(answer.payload[:4], "little") == 723
+        assert int.from_bytes(answer.payload[4:6], "little") == 723
+
+    harness.run(host)
 
 
 def test_of_equal_outputs_the_first_is_the_class() -> None:
