@@ -99,7 +99,8 @@ class GraphBuilder:
 
 def _output(name: str) -> onnx.ValueInfoProto:
     """A result of any shape."""
-    value = helper.make_tensor_value_info(name, TensorProto.FLOAT, [])
+    kind = TensorProto.INT64 if name.startswith("ArgMax_") else TensorProto.FLOAT
+    value = helper.make_tensor_value_info(name, kind, [])
     value.type.tensor_type.ClearField("shape")
     return value
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from systolith.exchange import ImportedModel, quantize_onnx, run_onnx
 from systolith.foundation import UsageError
-from systolith.network import forward
+from systolith.network import forward, gives_class
 from systolith.stages.image_files import check_labels
 
 __all__ = ["count_accuracy", "write_quantized"]
@@ -34,16 +34,20 @@ def count_accuracy(
     if len(model.network.outputs) != 1:
         raise UsageError("labels belong to a model of one output; leave them out")
     floats = next(iter(run_onnx(file, images.astype(np.float32)).values()))
+    classes = gives_class(model.network, model.network.outputs[0])
     integers = []
     for start in range(0, len(images), BATCH):
         part = model.quantize_input(images[start : start + BATCH].astype(np.float32))
         integers += list(model.real(forward(model.network, part)).values())
     return {
         "images": len(images),
-        "float": _share(floats, labels),
-        "integer": _share(np.concatenate(integers), labels),
+        "float": _share(floats, labels, classes=floats.dtype.kind == "i"),
+        "integer": _share(np.concatenate(integers), labels, classes=classes),
     }
 
 
-def _share(results: Images, labels: NDArray[np.int64]) -> float:
-    return float((results.reshape(len(labels), -1).argmax(1) == labels).mean())
+def _share(results: NDArray[Any], labels: NDArray[np.int64], *, classes: bool) -> float:
+    """Give the share of right classes; `classes` says that the results are classes, not logits."""
+    flat = results.reshape(len(labels), -1)
+    found = flat[:, 0] if classes and flat.shape[1] == 1 else flat.argmax(1)
+    return float((found == labels).mean())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from systolith.cli.options import FormatName, Json, parse_sizes
+from systolith.cli.options import ClassOnChip, FormatName, Json, parse_sizes
 from systolith.cli.terminal import out, tracking
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def import_network(
         bool,
         typer.Option(help="Compare with the file's own executor on a few images."),
     ] = True,
+    class_on_chip: ClassOnChip = False,
     as_json: Json = False,
 ) -> None:
     """Show a quantized ONNX or TFLite file as a network, and the sparsity it has; with -o, save it.
@@ -82,13 +83,16 @@ def import_network(
     }
     with tracking("import", None, quiet=as_json, quick=True):
         if file.suffix == ".tflite":
-            model, meaning, lines = _read_tflite(file, given, multiplier_bits, check)
+            model, meaning, lines = _read_tflite(
+                file, given, multiplier_bits, check=check, class_on_chip=class_on_chip
+            )
         else:
             sizes = None if input_shape is None else parse_sizes("--input-shape", input_shape)
             options: dict[str, Any] = {
                 "input_type": input_type,
                 "input_shape": sizes,
                 "check": check,
+                "class_on_chip": class_on_chip,
             }
             if multiplier_bits is not None:
                 options["multiplier_bits"] = multiplier_bits
@@ -151,7 +155,12 @@ def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[
 
 
 def _read_tflite(
-    file: Path, given: Mapping[str, object], multiplier_bits: int | None, check: bool
+    file: Path,
+    given: Mapping[str, object],
+    multiplier_bits: int | None,
+    *,
+    check: bool,
+    class_on_chip: bool,
 ) -> Read:
     from systolith.cli.tflite_files import describe_tflite, tflite_lines
     from systolith.foundation import UsageError
@@ -160,7 +169,7 @@ def _read_tflite(
     if named := [name for name, value in given.items() if value is not None]:
         raise UsageError(f"{', '.join(named)}: a TFLite file has its own; leave it out")
     options = {} if multiplier_bits is None else {"multiplier_bits": multiplier_bits}
-    model = import_tflite(file, check=check, **options)
+    model = import_tflite(file, check=check, class_on_chip=class_on_chip, **options)
     return model, describe_tflite(model), tflite_lines(model)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from systolith.emit import Meaning
 from systolith.foundation import UsageError
-from systolith.network import IntArray, IntegerNetwork
+from systolith.network import ArgMax, IntArray, IntegerNetwork
 
 __all__ = ["check_labels", "quantize_images", "read_images"]
 
@@ -103,7 +103,8 @@ def check_labels(labels: IntArray, network: IntegerNetwork) -> None:
     """
     if len(network.outputs) != 1 or not len(labels):
         return
-    count = prod(network.tensors[network.outputs[0]].shape)
+    last = network[network.outputs[0]]
+    count = last.classes if isinstance(last, ArgMax) else prod(network.tensors[last.name].shape)
     if labels.min() < 0 or labels.max() >= count:
         raise UsageError(
             f"labels must be classes 0..{count - 1}, as output '{network.outputs[0]}' has {count} "

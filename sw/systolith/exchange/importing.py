@@ -1,7 +1,7 @@
 """Import of ONNX files, with quantizers of QONNX or of ONNX itself, as integer networks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from systolith.exchange.check.counterparts import find_counterparts
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import ModelFile, read_model
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.nodes.classes import append_classes
 from systolith.exchange.nodes.quantizers import read_whole_weights
 from systolith.exchange.nodes.reader import NodeReader
 from systolith.exchange.nodes.tables.quantizing import QUANTIZING
-from systolith.exchange.nodes.unsupported import drop_tail
+from systolith.exchange.nodes.unsupported import TrimmedModel, drop_tail
 from systolith.exchange.values.layouts import file_order
 from systolith.exchange.values.open_types import parse_input_type
 from systolith.exchange.values.quantizer import FloatArray, InputQuantizer, Quantizer
@@ -119,6 +120,7 @@ def import_onnx(
     input_shape: Sequence[int] | None = None,
     check: bool = True,
     images: NDArray[Any] | None = None,
+    class_on_chip: bool = False,
 ) -> ImportedModel:
     """Import a quantized ONNX file as an integer network.
 
@@ -146,6 +148,9 @@ def import_onnx(
         a few images.
     images : array, shape (N, *shape of the file's input), optional
         Images to compare on; random ones by default.
+    class_on_chip : bool
+        Whether each output is a class, found by an ArgMax on the chip, in place of logits. By
+        default, an ArgMax at the end is left to the host.
 
     Raises
     ------
@@ -162,6 +167,7 @@ def import_onnx(
         input_type=input_type,
         check=check,
         images=images,
+        class_on_chip=class_on_chip,
     )
 
 
@@ -172,6 +178,7 @@ def import_model(
     input_type: str | Quantizer | None = None,
     check: bool = True,
     images: NDArray[Any] | None = None,
+    class_on_chip: bool = False,
 ) -> ImportedModel:
     """Import a model from :func:`read_model`; other parameters as in :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= FITTED_MULTIPLIER_BITS:
@@ -180,7 +187,7 @@ def import_model(
     given = parse_input_type(input_type)
     draft = Draft(multiplier_bits=multiplier_bits, input_type=given, opsets=model.opsets)
     trimmed = drop_tail(model)
-    draft.notes += [*model.notes, *trimmed.notes]
+    draft.notes += [*model.notes, *(() if class_on_chip else trimmed.notes)]
     constants: dict[str, Value] = {
         name: Constant(values=array) for name, array in model.constants.items()
     }
@@ -233,7 +240,7 @@ def import_model(
             given=images,
             whole=draft.input_given,
         )
-    return ImportedModel(
+    imported = ImportedModel(
         network=network,
         input=draft.input,
         scales={name: act.scale for name, act in outputs.items()},
@@ -247,6 +254,22 @@ def import_model(
         tensors=tensors,
         orders={name: act.places for name, act in outputs.items() if act.places is not None},
         notes=tuple(draft.notes),
+    )
+    return _end_with_classes(imported, trimmed) if class_on_chip else imported
+
+
+def _end_with_classes(imported: ImportedModel, trimmed: TrimmedModel) -> ImportedModel:
+    """Replace the outputs by classes, which stand for themselves."""
+    ended = append_classes(imported.network, imported.tensors, imported.orders, trimmed.ends)
+    ExchangeError.raise_if_any(ended.problems)
+    return replace(
+        imported,
+        network=ended.network,
+        scales=dict.fromkeys(ended.network.outputs, 1.0),
+        units={**imported.units, **dict.fromkeys(ended.network.outputs, 0.0)},
+        tensors=ended.tensors,
+        orders=ended.orders,
+        notes=(*imported.notes, *ended.notes),
     )
 
 

@@ -52,8 +52,8 @@ class Activation:
 
     @property
     def scale(self) -> float:
-        """Real value of one unit; a float32."""
-        return float(self.tensor.scale[0])
+        """Real value of one unit; a float32. Classes stand for themselves."""
+        return float(self.tensor.scale[0]) if len(self.tensor.scale) else 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +68,8 @@ class Draft:
     functions : dict of int to (int, tuple of FileOperator)
         By number of a tensor that a table computes: the tensor that it is a function of, and the
         file's operators between.
+    class_on_chip : bool
+        Whether an ARG_MAX at the end is a layer.
     padded : dict of (str, tuple of int) to str
         Layers of padded images, by the image's layer and the padding.
     """
@@ -76,6 +78,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     functions: dict[int, tuple[int, tuple[FileOperator, ...]]] = field(default_factory=dict)
     padded: dict[tuple[str, Padding], str] = field(default_factory=dict)
+    class_on_chip: bool = False
 
     def pad(self, x: Activation) -> Activation:
         """Make the padding of an image a layer of its own; other tensors stay as they are."""

@@ -1,7 +1,7 @@
 """Import of TFLite int8 files as integer networks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import parse_tflite
 from systolith.tflite.narrowing import narrow_multipliers
+from systolith.tflite.operators.classes import append_classes
 from systolith.tflite.reading import read_graph
 from systolith.tflite.reference import KernelAgreement, compare_with_kernels
 
@@ -100,6 +101,7 @@ def import_tflite(
     check: bool = True,
     images: int = 8,
     multiplier_bits: int = MAX_MULTIPLIER_BITS,
+    class_on_chip: bool = False,
 ) -> ImportedTflite:
     """Import a TFLite file with int8 activations and weights as an integer network.
 
@@ -118,6 +120,9 @@ def import_tflite(
     multiplier_bits : int
         Bits of multipliers, 8..31. With fewer than 31, the network takes fewer multipliers of the
         device, and values may differ by `units` of the result.
+    class_on_chip : bool
+        Whether each output is a class, found by an ArgMax on the chip, in place of logits. By
+        default, an ARG_MAX at the end is left to the host.
 
     Raises
     ------
@@ -132,7 +137,7 @@ def import_tflite(
         raise TfliteError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
     path = Path(path)
     graph = parse_tflite(path)
-    read = read_graph(graph)
+    read = read_graph(graph, class_on_chip=class_on_chip)
     source = read.source
     network = IntegerNetwork(
         name=_network_name(graph.name),
@@ -146,8 +151,11 @@ def import_tflite(
         agreement = compare_with_kernels(
             path, network, source, read.values, count=images, hosted=hosted
         )
+    logits: dict[str, str] = {}
+    if class_on_chip:
+        network, logits = append_classes(network)
     narrowed = narrow_multipliers(network, multiplier_bits)
-    return ImportedTflite(
+    imported = ImportedTflite(
         network=narrowed.network,
         units=narrowed.units,
         input_scale=source.scale,
@@ -165,6 +173,33 @@ def import_tflite(
         notes=tuple(read.draft.notes),
         agreement=agreement,
     )
+    return _rename_outputs(imported, logits) if logits else imported
+
+
+def _rename_outputs(imported: ImportedTflite, logits: dict[str, str]) -> ImportedTflite:
+    """Describe classes that took the place of logits; they stand for themselves."""
+    kept = {name for name in imported.network.outputs if name not in logits}
+    notes = [
+        f"output '{name}' is the class of '{imported.tensors[source]}', found on the chip"
+        for name, source in logits.items()
+    ]
+    return replace(
+        imported,
+        scales={
+            **{name: scale for name, scale in imported.scales.items() if name in kept},
+            **dict.fromkeys(logits, 1.0),
+        },
+        tensors={
+            **imported.tensors,
+            **{name: imported.tensors[source] for name, source in logits.items()},
+        },
+        output_tensors={
+            **{name: imported.output_tensors[name] for name in kept},
+            **{name: imported.output_tensors[source] for name, source in logits.items()},
+        },
+        orders={name: order for name, order in imported.orders.items() if name in kept},
+        notes=(*imported.notes, *notes),
+    )
 
 
 def _places(source: Activation) -> IntArray:
@@ -179,6 +214,8 @@ def _places(source: Activation) -> IntArray:
 def _order(x: Activation) -> IntArray | None:
     """Give the index of each element of the file's tensor in the layer's result."""
     image = x.flattened or x.shape
+    if len(x.tensor.shape) == 1:  # the class of a vector
+        return np.zeros((), np.int64)
     if len(image) == 1:
         return None
     places = np.arange(prod(image)).reshape(image).transpose(1, 2, 0)

@@ -35,8 +35,8 @@ class ReadGraph:
     outputs: dict[int, Activation]
 
 
-def read_graph(graph: FileGraph) -> ReadGraph:
-    """Read all operators.
+def read_graph(graph: FileGraph, *, class_on_chip: bool = False) -> ReadGraph:
+    """Read all operators; an ARG_MAX at the end is a layer if the class is found on the chip.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def read_graph(graph: FileGraph) -> ReadGraph:
         raise TfliteError(
             [f"the file has {len(graph.inputs)} inputs; files with one input are supported"]
         )
-    draft = Draft()
+    draft = Draft(class_on_chip=class_on_chip)
     operators, outputs = _leave_ends(graph, draft)
     operators, first = _leave_start(graph, operators, draft)
     operators, shaped = _shape_input(graph, operators, first)
@@ -105,8 +105,11 @@ def read_graph(graph: FileGraph) -> ReadGraph:
 def _read(
     graph: FileGraph, operator: FileOperator, values: dict[int, Activation], draft: Draft
 ) -> tuple[Activation, ...]:
-    if operator.kind not in KERNELS:
+    ends = operator.kind in HOST_ENDS
+    if operator.kind not in KERNELS or (ends and not draft.class_on_chip):
         raise TfliteError([_unsupported(operator.kind)])
+    if ends and any(set(operator.outputs) & set(other.inputs) for other in graph.operators):
+        raise TfliteError(["is supported at the end only, but its class is read"])
     output = graph.tensors[operator.outputs[0]]
     weights = [graph.tensors[number].name for number in operator.inputs[1:2] if number >= 0]
     name = name_layer(
@@ -116,7 +119,7 @@ def _read(
     )
     call = Call(graph=graph, operator=operator, name=name, values=values, draft=draft)
     kernel = KERNELS[operator.kind]
-    if not kernel.reals:
+    if not (kernel.reals or kernel.classes):
         act_type(output)
     results = kernel.read(call)
     return results if isinstance(results, tuple) else (results,)
@@ -151,7 +154,7 @@ def _leave_ends(graph: FileGraph, draft: Draft) -> tuple[list[FileOperator], lis
     for operator in reversed(graph.operators):
         read = {number for other in operators for number in other.inputs}
         result = operator.outputs[0]
-        hosted = operator.kind in HOST_ENDS or (
+        hosted = (operator.kind in HOST_ENDS and not _on_chip(operator, draft)) or (
             operator.kind == "QUANTIZE" and graph.tensors[result].type != "INT8"
         )
         if not hosted or result not in outputs or result in read:
@@ -167,6 +170,10 @@ def _leave_ends(graph: FileGraph, draft: Draft) -> tuple[list[FileOperator], lis
             f"output is '{tensors[source].name}'"
         )
     return operators, outputs
+
+
+def _on_chip(operator: FileOperator, draft: Draft) -> bool:
+    return draft.class_on_chip and operator.kind == "ARG_MAX"
 
 
 def _leave_start(

@@ -85,12 +85,15 @@ class TrimmedModel:
     model : ModelFile
     instead : dict of str to str
         The file's output that the host computes, by output of this model.
+    ends : dict of str to tuple of Node
+        Nodes that were left out, last one first, by output of this model.
     notes : tuple of str
         Notes for the user on what was left out.
     """
 
     model: ModelFile
     instead: Mapping[str, str]
+    ends: Mapping[str, tuple[Node, ...]]
     notes: tuple[str, ...]
 
 
@@ -98,7 +101,7 @@ def drop_tail(model: ModelFile) -> TrimmedModel:
     """Drop a last Softmax or similar operator, and nodes that no output depends on."""
     read = [name for node in model.nodes for name in node.inputs]
     maker = {name: node for node in model.nodes for name in node.outputs if name}
-    outputs, instead, notes, gone = [], {}, [], set()
+    outputs, instead, ends, notes, gone = [], {}, {}, [], set()
     for output in model.outputs:
         tail, name = _tail(output, maker)
         # A tensor with other readers is not part of the end.
@@ -107,14 +110,14 @@ def drop_tail(model: ModelFile) -> TrimmedModel:
             outputs.append(output)
             continue
         outputs.append(name)
-        instead[name] = output
+        instead[name], ends[name] = output, tuple(tail)
         gone |= {id(node) for node in tail}
         notes.append(
             f"{tail[-1]} at the end is left to the host: the network gives '{name}', which it reads"
         )
     nodes = _select_needed([node for node in model.nodes if id(node) not in gone], outputs)
     trimmed = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
-    return TrimmedModel(model=trimmed, instead=instead, notes=tuple(notes))
+    return TrimmedModel(model=trimmed, instead=instead, ends=ends, notes=tuple(notes))
 
 
 def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
 from systolith.tflite.operators.additions import read_addition, read_difference, read_extreme
+from systolith.tflite.operators.classes import read_class
 from systolith.tflite.operators.functions import UNARY, read_dequantizer, read_function
 from systolith.tflite.operators.moves import read_depth_to_space, read_nearest, read_space_to_depth
 from systolith.tflite.operators.operands import Call
@@ -49,6 +50,8 @@ class Kernel:
         What is supported.
     reals : bool
         Whether it may compute real numbers between a dequantizer and a quantizer.
+    classes : bool
+        Whether it computes classes, which are no activations.
     """
 
     read: Callable[[Call], Activation | tuple[Activation, ...]]
@@ -56,6 +59,7 @@ class Kernel:
     arithmetic: str = "no arithmetic"
     limits: str = ""
     reals: bool = False
+    classes: bool = False
 
 
 _TWICE = "31-bit multipliers, rounded twice"
@@ -195,6 +199,12 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
         ),
         "RESIZE_NEAREST_NEIGHBOR": Kernel(
             read=read_nearest, becomes="Upsample", limits="by whole numbers"
+        ),
+        "ARG_MAX": Kernel(
+            read=read_class,
+            becomes="ArgMax",
+            limits="at the end, over channels, with class_on_chip; else left to the host",
+            classes=True,
         ),
         "DEPTH_TO_SPACE": Kernel(read=read_depth_to_space, becomes="DepthToSpace"),
         "SPACE_TO_DEPTH": Kernel(read=read_space_to_depth, becomes="SpaceToDepth"),
