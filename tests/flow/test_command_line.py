@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from systolith.cli import app, diagnosis
+from systolith.cli import app
+from systolith.cli.commands import diagnosis
 from systolith.network import save
 from tests.support.networks import small_network
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from systolith.cli.diagnosis import MAIN_EXTRAS
-from systolith.cli.extras import EXTRAS, extra_of
+from systolith.cli.commands.diagnosis import MAIN_EXTRAS
+from systolith.cli.errors.extras import EXTRAS, extra_of
 from systolith.network import save
 from tests.support.networks import small_network
 

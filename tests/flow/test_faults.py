@@ -14,8 +14,8 @@ from rich.console import Console
 
 from systolith.bench import CompileError
 from systolith.cli import caches
-from systolith.cli.failures import explain_errors
-from systolith.cli.faults import find_user_frame
+from systolith.cli.errors.failures import explain_errors
+from systolith.cli.errors.faults import find_user_frame
 from systolith.foundation import spare_folder
 from systolith.network import save
 from systolith.train import TrainingError, evaluate
@@ -60,7 +60,8 @@ def _systolith(*arguments: object, folder: Path | None = None) -> tuple[int, str
 def _told(error: str) -> tuple[int, str]:
     """Let `systolith doctor` raise an error; gives the exit code and what is said."""
     code = f"""
-from systolith.cli import diagnosis, main
+from systolith.cli import main
+from systolith.cli.commands import diagnosis
 def fail():
     raise {error}
 diagnosis.diagnose = fail

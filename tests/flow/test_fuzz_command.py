@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.cli.fuzz_runs import DOORS
+from systolith.cli.commands.fuzz_runs import DOORS
 from systolith.fuzz import CONTENTS, SeededChoices, draw_case
 
 

@@ -40,7 +40,7 @@ import sys
 from pathlib import Path
 import typer
 from rich.console import Console
-from systolith.cli.failures import explain_errors
+from systolith.cli.errors.failures import explain_errors
 from systolith.build import build_bitstream
 from systolith.devices import programs
 from tests.flow.test_interrupt import COUNTER, PART, replaced

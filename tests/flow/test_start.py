@@ -10,8 +10,8 @@ import pytest
 from typer.main import get_command
 
 from systolith.cli import app, options
-from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, find_loaded
-from systolith.cli.fuzz_runs import DOORS
+from systolith.cli.commands.fuzz_runs import DOORS
+from systolith.cli.errors.failures import BAD_INPUT, FAILED_CHECK, find_loaded
 from systolith.cli.options import merge_synonyms
 from systolith.config import MOST_JOBS, Interface, PruneSection, SamplerName
 from systolith.devices import BOARDS, DEVICES

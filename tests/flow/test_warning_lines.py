@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.cli.warning_lines import printing_warnings
+from systolith.cli.errors.warning_lines import printing_warnings
 
 
 @pytest.mark.filterwarnings("always::UserWarning")

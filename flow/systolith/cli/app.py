@@ -17,20 +17,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from systolith.cli.board import classify, flash
 from systolith.cli.caches import provide_caches
-from systolith.cli.checking import check
-from systolith.cli.commands import COMMANDS
-from systolith.cli.diagnosis import doctor
-from systolith.cli.exchanging import export_network, import_network
-from systolith.cli.failures import explain_errors
-from systolith.cli.faults import report_faults
-from systolith.cli.fuzzing import fuzz
-from systolith.cli.runner import eembc
+from systolith.cli.commands.board import classify, flash
+from systolith.cli.commands.checking import check
+from systolith.cli.commands.diagnosis import doctor
+from systolith.cli.commands.fuzzing import fuzz
+from systolith.cli.commands.runner import eembc
+from systolith.cli.commands.stages import COMMANDS
+from systolith.cli.commands.tuning import tune
+from systolith.cli.commands.zoo import zoo
+from systolith.cli.errors.failures import explain_errors
+from systolith.cli.errors.faults import report_faults
+from systolith.cli.errors.warning_lines import printing_warnings
+from systolith.cli.exchange.exchanging import export_network, import_network
 from systolith.cli.terminal import err, out
-from systolith.cli.tuning import tune
-from systolith.cli.warning_lines import printing_warnings
-from systolith.cli.zoo import zoo
 from systolith.foundation import UsageError
 
 __all__ = ["FILES", "app", "main", "out"]

@@ -69,7 +69,7 @@ FormatName = Literal["qonnx", "qdq"]
 """Values of :class:`systolith.exchange.Format`."""
 
 DoorName = Literal["rtl", "pytorch", "onnx", "tflite"]
-"""Keys of :data:`systolith.cli.fuzz_runs.DOORS`."""
+"""Keys of :data:`systolith.cli.commands.fuzz_runs.DOORS`."""
 
 RunnerModelName = Literal["ad01", "ic01", "kws01", "vww01"]
 """Keys of :data:`systolith.host.RUNNER_MODELS`."""

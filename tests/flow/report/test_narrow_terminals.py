@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.cli.searching import front_table
+from systolith.cli.commands.searching import front_table
 from systolith.cli.terminal import FILE_WIDTH, Terminal, out, width_of
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.cli.searching import _explain_empty_front
+from systolith.cli.commands.searching import _explain_empty_front
 from systolith.config import ObjectiveName, SamplerName, check_experiment
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN

@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 from rich.table import Table
 
 from systolith.cli.caches import is_writable
-from systolith.cli.extras import EXTRAS, install_command
+from systolith.cli.errors.extras import EXTRAS, install_command
 from systolith.cli.options import Json
 from systolith.cli.terminal import out
 

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
 
-from systolith.cli.failures import CHECK_FAILED, print_error
+from systolith.cli.errors.failures import CHECK_FAILED, print_error
 from systolith.cli.terminal import err, out, write_line
 from systolith.config import ObjectiveName, check_experiment, read_content
 from systolith.foundation import Journal, Progress, open_log, write_json

@@ -121,7 +121,7 @@ def import_network(
 
 
 def _read_onnx(file: Path, options: dict[str, Any]) -> Read:
-    from systolith.cli.imported import describe_arithmetic, describe_check, describe_import
+    from systolith.cli.exchange.imported import describe_arithmetic, describe_check, describe_import
     from systolith.exchange import import_onnx
 
     model = import_onnx(file, **options)
@@ -130,7 +130,7 @@ def _read_onnx(file: Path, options: dict[str, Any]) -> Read:
 
 def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[str, Any]) -> Read:
     """Quantize a float file, read it as any other, and count its accuracy."""
-    from systolith.cli.calibration import count_accuracy, write_quantized
+    from systolith.cli.exchange.calibration import count_accuracy, write_quantized
     from systolith.exchange import ImportedModel
     from systolith.foundation import replacing
     from systolith.stages.image_files import read_images
@@ -162,7 +162,7 @@ def _read_tflite(
     check: bool,
     class_on_chip: bool,
 ) -> Read:
-    from systolith.cli.tflite_files import describe_tflite, tflite_lines
+    from systolith.cli.exchange.tflite_files import describe_tflite, tflite_lines
     from systolith.foundation import UsageError
     from systolith.tflite import import_tflite
 

@@ -49,7 +49,7 @@ def fuzz(
     graphs, against ONNX Runtime and qonnx. tflite: int8 files, against TFLite's reference kernels.
     A case that fails is shrunk to a simple one, which is kept.
     """
-    from systolith.cli.fuzz_runs import replay_case, run_search
+    from systolith.cli.commands.fuzz_runs import replay_case, run_search
 
     if again is not None:
         passed = replay_case(again, as_json=as_json)

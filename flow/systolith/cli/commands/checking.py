@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 
 from systolith.cli.changes import combine_changes, pruning_changes, section_changes
-from systolith.cli.failures import CHECK_FAILED
+from systolith.cli.errors.failures import CHECK_FAILED
 from systolith.cli.options import (
     METHODS,
     ClockMhz,

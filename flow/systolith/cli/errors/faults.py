@@ -13,8 +13,8 @@ from traceback import FrameSummary
 
 from rich.console import Console
 
-from systolith.cli.extras import extra_of, install_command
-from systolith.cli.failures import BAD_USAGE, describe_full_disk, print_error
+from systolith.cli.errors.extras import extra_of, install_command
+from systolith.cli.errors.failures import BAD_USAGE, describe_full_disk, print_error
 
 __all__ = ["OUR_FAULT", "find_user_frame", "report_faults"]
 

@@ -18,6 +18,7 @@ from systolith.cli.changes import (
     rtl_changes,
     section_changes,
 )
+from systolith.cli.commands.running import stage_command
 from systolith.cli.options import (
     BOARDS,
     DEVICES,
@@ -37,7 +38,6 @@ from systolith.cli.options import (
     complete_from,
     merge_synonyms,
 )
-from systolith.cli.running import stage_command
 
 __all__ = ["COMMANDS"]
 

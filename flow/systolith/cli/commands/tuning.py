@@ -66,7 +66,7 @@ def search(
     Writes study.json and index.html into the folder: open it, choose a design, and take it on with
     `systolith tune pick`.
     """
-    from systolith.cli.searching import search_designs
+    from systolith.cli.commands.searching import search_designs
 
     given = {"points": points, "minutes": minutes, "sampler": sampler, "seed": seed}
     search_designs(
@@ -95,6 +95,6 @@ def pick(
     ] = False,
 ) -> None:
     """Write a design's experiment file, for `systolith run` to train in full, verify and build."""
-    from systolith.cli.searching import pick_design
+    from systolith.cli.commands.searching import pick_design
 
     pick_design(folder, design, output, build=not no_build)
