@@ -26,7 +26,7 @@ from systolith.prune import (
     check_patterns,
 )
 from systolith.quant import QuantConfig, QuantizedModel, prepare
-from systolith.quant.lsq import quantize
+from systolith.quant.steps.lsq import quantize
 from systolith.train import evaluate
 
 FOLDER = Path(__file__).parent / "networks"

@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.results import write_result
 from systolith.config import check_experiment, read_content
 from systolith.models import ResNet8
-from systolith.stages.factories import make_model
+from systolith.stages.software.factories import make_model
 from systolith.tune import DesignSpace, HardwareModel
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

@@ -15,7 +15,7 @@ from systolith.frontend import lower
 from systolith.models import DigitsCNN
 from systolith.network import save
 from systolith.quant import prepare
-from systolith.stages.factories import INPUT_SHAPES, MODELS
+from systolith.stages.software.factories import INPUT_SHAPES, MODELS
 
 MODEL = """
 from torch import nn

@@ -18,7 +18,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import plan_network, signal_name
-from systolith.stages.verification import verify_layers
+from systolith.stages.hardware.verification import verify_layers
 from systolith.verify import verify
 
 NAMES = (

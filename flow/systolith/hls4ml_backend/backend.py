@@ -185,7 +185,7 @@ def build_report(
 
     from systolith.config import BuildSection
     from systolith.foundation import write_json
-    from systolith.stages.bitstream import build_design
+    from systolith.stages.hardware.bitstream import build_design
 
     ConversionError.raise_if_any(
         f"build() has no option {name!r}; there are {', '.join(BUILD_OPTIONS)}" for name in others

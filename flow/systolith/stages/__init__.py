@@ -1,7 +1,7 @@
 """The stages of a run, from a model to a bitstream and its report.
 
 What needs PyTorch, cocotb or pyserial is imported from its module, such as
-``systolith.stages.factories``: plans and Verilog do without.
+``systolith.stages.software.factories``: plans and Verilog do without.
 """
 
 from systolith.stages.session import Session, open_run

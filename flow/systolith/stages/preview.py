@@ -13,11 +13,11 @@ from systolith.data import Dataset
 from systolith.foundation import ProblemCollector, UsageError
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan, PlanError
-from systolith.stages.engines import end_with_classes, judge_untrained, plan_engines
-from systolith.stages.factories import INPUT_SHAPES, make_bits, make_model
-from systolith.stages.preflight import check_training
+from systolith.stages.hardware.engines import end_with_classes, judge_untrained, plan_engines
 from systolith.stages.session import experiment_without_training, read_experiment
-from systolith.stages.software import ExperimentSource
+from systolith.stages.software.experiment import ExperimentSource
+from systolith.stages.software.factories import INPUT_SHAPES, make_bits, make_model
+from systolith.stages.software.preflight import check_training
 from systolith.stages.sources import Judge
 
 __all__ = ["Preview", "preview"]

@@ -29,8 +29,8 @@ from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan
 from systolith.report import Report, write_results_page
 from systolith.stages.classes import ClassSource
-from systolith.stages.engines import judge_untrained
-from systolith.stages.hardware import HardwareStages
+from systolith.stages.hardware.engines import judge_untrained
+from systolith.stages.hardware.stages import HardwareStages
 from systolith.stages.machine import check_machine
 from systolith.stages.sources import NetworkSource, Source
 from systolith.stages.stage import Stage, StageRunner, choose_stages
@@ -154,7 +154,7 @@ def open_run(
     source: Source
     match target.suffix:
         case ".toml":
-            from systolith.stages.software import ExperimentSource  # needs PyTorch
+            from systolith.stages.software.experiment import ExperimentSource  # needs PyTorch
 
             experiment = read_experiment(target, changes)
             folder = output or Path("out") / experiment.name
@@ -223,7 +223,7 @@ def _more_problems(
     """Check model, data and rules without the wrong keys; or else whether factories exist."""
     sections = ("model", "data")
     if error.valid is not None and all(error.valid[section]["factory"] for section in sections):
-        from systolith.stages.software import ExperimentSource  # needs PyTorch
+        from systolith.stages.software.experiment import ExperimentSource  # needs PyTorch
 
         experiment = Experiment.model_validate(error.valid)
         source = ExperimentSource(experiment, target.parent, target.parent)
@@ -233,7 +233,7 @@ def _more_problems(
             source.check(collector, partial(_judge, experiment) if planned else None)
         yield from (text for problem in collector.errors for text in problem.problems)
         return
-    from systolith.stages.factories import check_factory  # needs PyTorch
+    from systolith.stages.software.factories import check_factory  # needs PyTorch
 
     try:
         content = merge_tables(read_content(target), changes or {})

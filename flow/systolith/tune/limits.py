@@ -8,8 +8,8 @@ from torch import nn
 from systolith.config import ObjectiveName
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector, UsageError
-from systolith.stages.factories import make_bits, make_teacher
-from systolith.stages.preflight import check_training
+from systolith.stages.software.factories import make_bits, make_teacher
+from systolith.stages.software.preflight import check_training
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, measure_violations
 from systolith.tune.space import DesignSpace, Label

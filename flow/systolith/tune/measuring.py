@@ -25,7 +25,8 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
-from systolith.stages.factories import (
+from systolith.stages.keys import hash_programs
+from systolith.stages.software.factories import (
     make_bits,
     make_data,
     make_model,
@@ -33,8 +34,7 @@ from systolith.stages.factories import (
     make_recipe,
     make_teacher,
 )
-from systolith.stages.keys import hash_programs
-from systolith.stages.prunings import make_prunings
+from systolith.stages.software.prunings import make_prunings
 from systolith.train import EpochProgress, Recipe, evaluate, save_tensors, train_float
 
 __all__ = [

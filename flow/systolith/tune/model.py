@@ -46,7 +46,7 @@ from systolith.prune import (
 from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.stages.cycle_costs import apply_pattern
-from systolith.stages.factories import make_bits
+from systolith.stages.software.factories import make_bits
 from systolith.tune.space import DesignSpace, SearchPoint
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]

@@ -24,7 +24,7 @@ from systolith.foundation import UsageError
 from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.decisions import weight_shape
-from systolith.stages.prunings import make_pattern
+from systolith.stages.software.prunings import make_pattern
 
 __all__ = [
     "DENSE",

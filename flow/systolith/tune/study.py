@@ -15,9 +15,9 @@ from torch import nn
 
 from systolith.config import Experiment, merge_tables
 from systolith.foundation import Progress, ProgressCallback, UsageError, no_progress
-from systolith.stages.factories import make_model, make_teacher
 from systolith.stages.keys import join_inputs
 from systolith.stages.keys.training import TrainingInputs
+from systolith.stages.software.factories import make_model, make_teacher
 from systolith.tune.design_points import DesignPoint, DesignPoints
 from systolith.tune.fronts import LossScale, most_promising
 from systolith.tune.limits import check_search

@@ -4,10 +4,8 @@
 other module and gives its integers to :mod:`systolith.frontend`.
 """
 
-from systolith.quant.binary import binarize
 from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
 from systolith.quant.djpq import DJPQ
-from systolith.quant.fixed_point import FixedPoint, to_fixed_point
 from systolith.quant.layers import (
     QuantAdd,
     QuantAvgPool2d,
@@ -25,8 +23,8 @@ from systolith.quant.layers import (
     common_multiple,
     count_areas,
 )
-from systolith.quant.learned_width import LearnedWidth
-from systolith.quant.lsq import fake_quantize, quantize, round_half_up
+from systolith.quant.layers.requantizing import Activation, Scaling
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear, WeightIntegers
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
 from systolith.quant.posttraining import (
@@ -36,11 +34,13 @@ from systolith.quant.posttraining import (
     reconstruct_,
 )
 from systolith.quant.prepare import prepare
-from systolith.quant.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.recognition.sequences import image_batch
-from systolith.quant.requantizing import Activation, Scaling
-from systolith.quant.weighted import QuantConv2d, QuantLinear, WeightIntegers
+from systolith.quant.steps.binary import binarize
+from systolith.quant.steps.fixed_point import FixedPoint, to_fixed_point
+from systolith.quant.steps.learned_width import LearnedWidth
+from systolith.quant.steps.lsq import fake_quantize, quantize, round_half_up
+from systolith.quant.steps.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 
 __all__ = [
     "DJPQ",

@@ -11,7 +11,7 @@ from systolith.foundation import kind_problems, show_value
 from systolith.prune import ChannelGroup, FilterMasks, SparsifierOptimizer, gated, module_gates
 from systolith.quant.bit_operations import LayerOperations, layer_operations
 from systolith.quant.config import LayerBits, UnsupportedModelError
-from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
+from systolith.quant.steps.learned_width import MAX_WIDTH, LearnedWidth
 from systolith.trace import evaluating
 
 __all__ = ["DJPQ"]

@@ -17,8 +17,8 @@ from systolith.quant.layers import (
     QuantTable,
     common_multiple,
 )
-from systolith.quant.requantizing import Scaling, pad
-from systolith.quant.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.requantizing import Scaling, pad
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["compute_integers", "replace_values"]
 

@@ -13,10 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import ActType, Padding
-from systolith.quant.fixed_point import FixedPoint, to_fixed_point
-from systolith.quant.quantizers import ActQuantizer
-from systolith.quant.requantizing import Activation, Requantizing, Scaling, make_ties_exact, pad
-from systolith.quant.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.requantizing import (
+    Activation,
+    Requantizing,
+    Scaling,
+    make_ties_exact,
+    pad,
+)
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
+from systolith.quant.steps.fixed_point import FixedPoint, to_fixed_point
+from systolith.quant.steps.quantizers import ActQuantizer
 
 __all__ = [
     "QuantAdd",

@@ -5,7 +5,7 @@ from math import floor, log2
 import torch
 from torch import Tensor, nn
 
-from systolith.quant.lsq import fake_quantize
+from systolith.quant.steps.lsq import fake_quantize
 
 __all__ = ["LearnedWidth"]
 

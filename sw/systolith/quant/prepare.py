@@ -27,8 +27,10 @@ from systolith.quant.layers import (
     QuantTable,
     QuantUpsample,
 )
+from systolith.quant.layers.requantizing import Activation
+from systolith.quant.layers.transposed import QuantConvTranspose2d
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
-from systolith.quant.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.recognition import (
     FloatLayer,
     FloatNetwork,
@@ -53,10 +55,8 @@ from systolith.quant.recognition.operations import (
     ToVectors,
 )
 from systolith.quant.recognition.sequences import image_batch, image_shape
-from systolith.quant.requantizing import Activation
 from systolith.quant.sharing import SharedSteps, share_steps
-from systolith.quant.transposed import QuantConvTranspose2d
-from systolith.quant.weighted import QuantConv2d, QuantLinear
+from systolith.quant.steps.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.widths import bits_of, find_signs, result_bits
 from systolith.trace import as_module
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import ActType
-from systolith.quant.binary import best_scale, binarize, sign_values
-from systolith.quant.lsq import fake_quantize, quantize
+from systolith.quant.steps.binary import best_scale, binarize, sign_values
+from systolith.quant.steps.lsq import fake_quantize, quantize
 
 __all__ = ["ActQuantizer", "SignQuantizer", "WeightQuantizer", "best_step"]
 
@@ -87,7 +87,7 @@ class SignQuantizer(ActQuantizer):
 
     Notes
     -----
-    See :func:`systolith.quant.binary.sign_values`.
+    See :func:`systolith.quant.steps.binary.sign_values`.
     """
 
     def __init__(self, *, power_of_two: bool = False) -> None:

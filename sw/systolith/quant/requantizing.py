@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import ActType, Padding
-from systolith.quant.fixed_point import FixedPoint, to_fixed_point
-from systolith.quant.lsq import quantize
-from systolith.quant.quantizers import ActQuantizer, SignQuantizer
+from systolith.quant.steps.fixed_point import FixedPoint, to_fixed_point
+from systolith.quant.steps.lsq import quantize
+from systolith.quant.steps.quantizers import ActQuantizer, SignQuantizer
 
 __all__ = ["Activation", "Requantizing", "Scaling", "make_ties_exact", "pad"]
 

@@ -6,7 +6,7 @@ from math import ceil
 from torch import Tensor
 from torch.nn import functional as F
 
-from systolith.quant.weighted import QuantConv2d, WeightIntegers
+from systolith.quant.layers.weighted import QuantConv2d, WeightIntegers
 
 __all__ = ["QuantConvTranspose2d", "phase_bias", "phase_weights"]
 

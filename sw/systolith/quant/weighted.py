@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import Padding, Pattern
-from systolith.quant.lsq import round_half_up
-from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
-from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad
+from systolith.quant.layers.requantizing import Activation, Requantizing, Scaling, pad
+from systolith.quant.steps.lsq import round_half_up
+from systolith.quant.steps.quantizers import ActQuantizer, WeightQuantizer
 
 __all__ = ["QuantConv2d", "QuantLinear", "WeightIntegers"]
 

@@ -17,8 +17,8 @@ from systolith.report import (
     report_view,
     sparsity_rows,
 )
-from systolith.stages.checks import summarize_bulk_simulation
-from systolith.stages.verification import BulkResult
+from systolith.stages.hardware.checks import summarize_bulk_simulation
+from systolith.stages.hardware.verification import BulkResult
 from tests.support.networks import small_network
 
 

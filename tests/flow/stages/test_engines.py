@@ -8,7 +8,7 @@ import pytest
 from systolith.config import BuildSection, HardwareSection
 from systolith.network import Conv2d, IntegerNetwork, Linear, Requantize
 from systolith.plan import PlanError
-from systolith.stages.engines import narrow_multipliers, plan_engines
+from systolith.stages.hardware.engines import narrow_multipliers, plan_engines
 from tests.support.networks import small_network
 
 WIDE = (1 << 24) - 3

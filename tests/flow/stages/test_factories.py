@@ -6,7 +6,7 @@ import pytest
 
 from systolith.config import check_experiment
 from systolith.quant import PostTraining, WeightRounding
-from systolith.stages.factories import make_post_training
+from systolith.stages.software.factories import make_post_training
 
 NEAREST, RECONSTRUCTED = WeightRounding.NEAREST, WeightRounding.RECONSTRUCTED
 

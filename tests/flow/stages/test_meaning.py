@@ -11,7 +11,7 @@ from systolith.frontend import IntegerModel
 from systolith.models import DigitsCNN
 from systolith.quant import QuantConfig, prepare
 from systolith.stages import open_run
-from systolith.stages.software import describe_meaning
+from systolith.stages.software.experiment import describe_meaning
 
 EXPERIMENT = """
 name = "tiny"

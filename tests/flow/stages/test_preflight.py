@@ -87,7 +87,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     def begun(*arguments: object) -> None:
         raise Trained
 
-    monkeypatch.setattr("systolith.stages.software.train_float", begun)
+    monkeypatch.setattr("systolith.stages.software.experiment.train_float", begun)
     (tmp_path / "mistaken.py").write_text(MINE)
     yield tmp_path
     sys.modules.pop("mistaken", None)

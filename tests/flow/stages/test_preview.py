@@ -27,7 +27,7 @@ from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
 from systolith.plan import PlanError
 from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig
-from systolith.stages.engines import judge_untrained, plan_engines
+from systolith.stages.hardware.engines import judge_untrained, plan_engines
 from systolith.train import Recipe
 
 BUILD = BuildSection()

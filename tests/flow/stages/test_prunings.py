@@ -30,7 +30,7 @@ from systolith.compress import (
 from systolith.config import Experiment, check_experiment
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import StridedPattern
-from systolith.stages.prunings import make_prunings
+from systolith.stages.software.prunings import make_prunings
 
 RULES = [{"layers": "conv2", "k": 2, "n": 8}]
 PATTERNS = [("conv2", Pattern(select=KOutOfN(2, 8)))]

@@ -22,7 +22,7 @@ from systolith.foundation import ProblemsError
 from systolith.models import DigitsCNN, resnet20
 from systolith.report import Report
 from systolith.stages import open_run
-from systolith.stages.factories import make_recipe, make_teacher
+from systolith.stages.software.factories import make_recipe, make_teacher
 from systolith.train import DenseTeacher, Teacher, save_tensors
 
 TEXT = """

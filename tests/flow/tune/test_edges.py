@@ -8,7 +8,7 @@ from systolith.cli.commands.searching import _explain_empty_front
 from systolith.config import ObjectiveName, SamplerName, check_experiment
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
-from systolith.stages.factories import make_data
+from systolith.stages.software.factories import make_data
 from systolith.tune import DesignSpace
 from systolith.tune.limits import check_search
 from systolith.tune.measuring import TrainTask

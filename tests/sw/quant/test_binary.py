@@ -12,7 +12,7 @@ from systolith.quant import (
     binarize,
     prepare,
 )
-from systolith.quant.binary import best_scale
+from systolith.quant.steps.binary import best_scale
 
 IMAGES = torch.rand(8, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 

@@ -16,7 +16,7 @@ from systolith.models._blocks import identity_shortcut
 from systolith.network import Conv2d, IntegerNetwork, Linear, trace
 from systolith.prune import FilterSparsifier, find_channel_groups, remove_filters
 from systolith.quant import DJPQ, LayerBits, QuantConfig, UnsupportedModelError, prepare
-from systolith.quant.learned_width import LearnedWidth
+from systolith.quant.steps.learned_width import LearnedWidth
 from systolith.train import Precision, evaluate, fit
 
 IMAGES = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -17,7 +17,7 @@ from systolith.network import (
 )
 from systolith.prune import MaskSet
 from systolith.quant import UnsupportedModelError, prepare
-from systolith.quant.transposed import QuantConvTranspose2d
+from systolith.quant.layers.transposed import QuantConvTranspose2d
 from tests.support.written_models import assert_computes_the_same, problems_of
 
 IMAGES = torch.rand(6, 4, 5, 6, generator=torch.Generator().manual_seed(0))

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.quant import UnsupportedModelError, prepare
+from systolith.quant.layers.requantizing import Activation
 from systolith.quant.recognition.operations import AddUp
-from systolith.quant.requantizing import Activation
 from tests.support.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 
 Forward = Callable[[Written, Tensor], Tensor]

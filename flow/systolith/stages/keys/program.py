@@ -25,8 +25,8 @@ __all__ = [
     "library_versions",
 ]
 
-SOFTWARE = ("stages.software",)
-HARDWARE = ("stages.hardware", "stages.session")
+SOFTWARE = ("stages.software.experiment",)
+HARDWARE = ("stages.hardware.stages", "stages.session")
 COMPARING = (*HARDWARE, *SOFTWARE, "stages.sources")
 AROUND = {
     **dict.fromkeys(("train", "prune", "quantize", "lower"), SOFTWARE),
@@ -34,20 +34,24 @@ AROUND = {
     **dict.fromkeys(("verify", "simulate", "netlist"), COMPARING),
 }
 """Modules that define several stages. Their imports are not followed: no stage runs them all."""
-MAKING = ("stages.factories",)
-PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.prunings", *MAKING)
+MAKING = ("stages.software.factories",)
+PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.software.prunings", *MAKING)
 REFERENCE = ("compress.pruned_model", "frontend", *MAKING)
+SIMULATING = (
+    *("stages.hardware.engines", "stages.hardware.verification", "stages.hardware.checks"),
+    *REFERENCE,
+)
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "train": ("train", *MAKING),
-    "prune": (*PRUNING, "stages.pictures"),
+    "prune": (*PRUNING, "stages.software.pictures"),
     "quantize": PRUNING,
     "lower": (*REFERENCE, "network", "emit.meaning", "prune.rules", "train"),
-    "estimate": ("report.engines", "report.sparsity", "stages.engines"),
-    "generate": ("emit", "stages.engines"),
-    "verify": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
-    "simulate": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
-    "build": ("stages.bitstream", "stages.engines"),
-    "netlist": ("stages.netlist", "stages.engines", *REFERENCE),
+    "estimate": ("report.engines", "report.sparsity", "stages.hardware.engines"),
+    "generate": ("emit", "stages.hardware.engines"),
+    "verify": SIMULATING,
+    "simulate": SIMULATING,
+    "build": ("stages.hardware.bitstream", "stages.hardware.engines"),
+    "netlist": ("stages.hardware.netlist", "stages.hardware.engines", *REFERENCE),
 }
 """Modules with which each stage begins, without ``systolith.``, which would make them imports."""
 TOOLS = {

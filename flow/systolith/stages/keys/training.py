@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from systolith.config import Experiment, PruneSection
 from systolith.data import Dataset
-from systolith.stages.factories import MODELS, is_bundled_data
 from systolith.stages.keys.closure import Import
 from systolith.stages.keys.inputs import Inputs, flatten_keys, join_inputs
 from systolith.stages.keys.program import digest_array, digest_file, digest_program
 from systolith.stages.keys.user_code import digest_sources
+from systolith.stages.software.factories import MODELS, is_bundled_data
 from systolith.train import DenseTeacher, Teacher
 
 __all__ = ["TrainingInputs", "digest_tensor"]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from systolith.quant.lsq import round_half_up
+from systolith.quant.steps.lsq import round_half_up
 
 __all__ = ["round_by_descent"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from systolith.prune.posttraining import OutputMoments, unfold_columns
-from systolith.quant.requantizing import pad
-from systolith.quant.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.requantizing import pad
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["measure_moments"]
 

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from systolith.network import INPUT
 from systolith.quant.layers import depth_to_space, space_to_depth
+from systolith.quant.layers.requantizing import pad
+from systolith.quant.layers.transposed import phase_bias, phase_weights
 from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.recognition.operations import (
     AddUp,
@@ -31,8 +33,6 @@ from systolith.quant.recognition.operations import (
     ToVectors,
 )
 from systolith.quant.recognition.sequences import image_batch
-from systolith.quant.requantizing import pad
-from systolith.quant.transposed import phase_bias, phase_weights
 from systolith.trace import evaluating, record
 
 __all__ = ["comparison_problems", "evaluate_layers"]

@@ -5,7 +5,10 @@ from abc import abstractmethod
 from torch import fx
 
 from systolith.network import Shape
-from systolith.quant.recognition.moves import MovedValues, moved_shape, moving_layers
+from systolith.quant.recognition.calls.transposed import phase_moves
+from systolith.quant.recognition.gathering.moves import MovedValues, moved_shape, moving_layers
+from systolith.quant.recognition.gathering.tabulating import Tabulating
+from systolith.quant.recognition.gathering.unfolded import Unfolded
 from systolith.quant.recognition.operations import (
     Activate,
     Convolve,
@@ -16,9 +19,6 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
 )
 from systolith.quant.recognition.sequences import image_shape
-from systolith.quant.recognition.tabulating import Tabulating
-from systolith.quant.recognition.transposed import phase_moves
-from systolith.quant.recognition.unfolded import Unfolded
 from systolith.trace import Recording, qualified_name, readable_name, title
 
 __all__ = ["Following"]

@@ -3,7 +3,7 @@
 from torch import fx
 
 from systolith.network import Shape
-from systolith.quant.recognition.carrying import Carrying
+from systolith.quant.recognition.gathering.carrying import Carrying
 from systolith.quant.recognition.nodes import inputs_of
 from systolith.quant.recognition.operations import Enlarge, Operation, Product, TakeChannels
 from systolith.trace import readable_name

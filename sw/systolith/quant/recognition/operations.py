@@ -6,7 +6,7 @@ from math import ceil
 from torch import Tensor, nn
 
 from systolith.network import Padding, Shape, reach_of
-from systolith.quant.requantizing import Activation
+from systolith.quant.layers.requantizing import Activation
 from systolith.trace import Elementwise
 
 __all__ = [
@@ -46,7 +46,7 @@ class Convolve:
     """A convolution, with explicit padding; or all phases of a transposed one.
 
     `phases` is the stride s of a transposed convolution, whose weights `module` holds with filters
-    first: see :class:`systolith.quant.transposed.QuantConvTranspose2d`. `cut` is what is cut off
+    first: see :class:`systolith.quant.layers.transposed.QuantConvTranspose2d`. `cut` is what is cut off
     the image that its phases make up.
     """
 

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor, fx
 
 from systolith.network import INPUT, Shape
+from systolith.quant.layers.requantizing import Activation
+from systolith.quant.recognition.calls.recognize import depends_on_size, recognize
 from systolith.quant.recognition.folding import batch_norm_scale, scale_channels
-from systolith.quant.recognition.moves import MovedValues
-from systolith.quant.recognition.multiplying import Multiplying
+from systolith.quant.recognition.gathering.moves import MovedValues
+from systolith.quant.recognition.gathering.multiplying import Multiplying
+from systolith.quant.recognition.gathering.unfolded import Unfolded
 from systolith.quant.recognition.nodes import (
     inputs_of,
     only_origin,
@@ -45,10 +48,7 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
-from systolith.quant.recognition.recognize import depends_on_size, recognize
 from systolith.quant.recognition.sequences import image_call, image_shape
-from systolith.quant.recognition.unfolded import Unfolded
-from systolith.quant.requantizing import Activation
 from systolith.trace import Recording, qualified_name, read_call, readable_name, title
 from systolith.trace.aliases import changed_through_a_view
 

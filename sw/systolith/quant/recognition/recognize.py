@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Size, Tensor, fx, nn
 
-from systolith.quant.recognition.arithmetic import (
+from systolith.quant.layers.requantizing import RELU6_LIMIT, Activation
+from systolith.quant.recognition.calls.arithmetic import (
     SUPPORTED,
     add,
     divide,
@@ -13,6 +14,20 @@ from systolith.quant.recognition.arithmetic import (
     negate,
     subtract,
     subtract_from,
+)
+from systolith.quant.recognition.calls.transposed import transposed_convolution
+from systolith.quant.recognition.calls.windows import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    convolution_padding,
+    cut_out,
+    enlarge,
+    max_pool,
+    maximum,
+    mean,
+    padding_problems,
+    zero_pad,
 )
 from systolith.quant.recognition.operations import (
     Activate,
@@ -30,21 +45,6 @@ from systolith.quant.recognition.operations import (
     Reshape,
     Softmax,
 )
-from systolith.quant.recognition.transposed import transposed_convolution
-from systolith.quant.recognition.windows import (
-    adaptive_average_pool,
-    adaptive_max_pool,
-    average_pool,
-    convolution_padding,
-    cut_out,
-    enlarge,
-    max_pool,
-    maximum,
-    mean,
-    padding_problems,
-    zero_pad,
-)
-from systolith.quant.requantizing import RELU6_LIMIT, Activation
 from systolith.trace import Call
 
 __all__ = ["SUPPORTED", "depends_on_size", "recognize"]

@@ -7,6 +7,7 @@ from torch import Tensor, fx
 
 from systolith.network import Shape
 from systolith.quant.recognition.folding import scale_channels
+from systolith.quant.recognition.gathering.unfolded import Unfolded
 from systolith.quant.recognition.operations import (
     Activate,
     AddUp,
@@ -20,7 +21,6 @@ from systolith.quant.recognition.operations import (
     ScaleAndShift,
     ToVectors,
 )
-from systolith.quant.recognition.unfolded import Unfolded
 from systolith.trace import Elementwise, readable_name
 
 __all__ = ["Tabulating"]

@@ -3,6 +3,7 @@
 from torch import nn
 
 from systolith.network import PhaseWindow, phase_order
+from systolith.quant.recognition.calls.windows import padding_problems, pair
 from systolith.quant.recognition.operations import (
     Convolve,
     DepthToPixels,
@@ -11,7 +12,6 @@ from systolith.quant.recognition.operations import (
     Recognized,
     TakeChannels,
 )
-from systolith.quant.recognition.windows import padding_problems, pair
 from systolith.trace import Call
 
 __all__ = ["phase_moves", "transposed_convolution"]

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from systolith.frontend import lower
 from systolith.network import AvgPool2d, MaxPool2d
 from systolith.quant import UnsupportedModelError, prepare
+from systolith.quant.layers.requantizing import Activation
 from systolith.quant.recognition import read_network
 from systolith.quant.recognition.operations import AveragePool, LookUp, ToVectors
-from systolith.quant.requantizing import Activation
 from tests.support.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 
 Forward = Callable[[Written, Tensor], Tensor]

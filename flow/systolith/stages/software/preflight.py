@@ -14,9 +14,9 @@ from systolith.foundation import ProblemCollector
 from systolith.network import NetworkError
 from systolith.plan import PlanError
 from systolith.quant import QuantConfig
-from systolith.stages.factories import make_recipe
 from systolith.stages.keys import explain_user_error
-from systolith.stages.prunings import make_prunings
+from systolith.stages.software.factories import make_recipe
+from systolith.stages.software.prunings import make_prunings
 from systolith.stages.sources import Judge
 from systolith.train import DenseTeacher, Teacher
 from systolith.train.precision import weight_problems

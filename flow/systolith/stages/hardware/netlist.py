@@ -14,7 +14,7 @@ from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.report import count_of
 from systolith.stages.board import Reference, classify_on_board
-from systolith.stages.verification import simulate_images
+from systolith.stages.hardware.verification import simulate_images
 
 __all__ = ["check_netlist"]
 

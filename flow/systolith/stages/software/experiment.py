@@ -33,7 +33,9 @@ from systolith.network import INPUT, IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
 from systolith.report import Report
-from systolith.stages.factories import (
+from systolith.stages.keys import Inputs
+from systolith.stages.keys.training import TrainingInputs
+from systolith.stages.software.factories import (
     make_bits,
     make_data,
     make_model,
@@ -41,11 +43,9 @@ from systolith.stages.factories import (
     make_recipe,
     make_teacher,
 )
-from systolith.stages.keys import Inputs
-from systolith.stages.keys.training import TrainingInputs
-from systolith.stages.pictures import draw_pruned
-from systolith.stages.preflight import check_training
-from systolith.stages.prunings import make_prunings
+from systolith.stages.software.pictures import draw_pruned
+from systolith.stages.software.preflight import check_training
+from systolith.stages.software.prunings import make_prunings
 from systolith.stages.sources import Judge
 from systolith.stages.stage import Stage, StageContext
 from systolith.stages.workspace import StageRecord

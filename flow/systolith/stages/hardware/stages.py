@@ -23,8 +23,8 @@ from systolith.report import (
     estimate_performance,
     sparsity_rows,
 )
-from systolith.stages.bitstream import BITSTREAM, PICTURES, build_design, choose_top
-from systolith.stages.engines import estimate_fmax, plan_engines, select_engine_settings
+from systolith.stages.hardware.bitstream import BITSTREAM, PICTURES, build_design, choose_top
+from systolith.stages.hardware.engines import estimate_fmax, plan_engines, select_engine_settings
 from systolith.stages.keys import (
     Inputs,
     digest_file,
@@ -209,8 +209,8 @@ class HardwareStages:
         )
 
     def _verify(self, context: StageContext) -> dict[str, Any]:
-        from systolith.stages.checks import summarize_verification
-        from systolith.stages.verification import verify_layers, verify_network
+        from systolith.stages.hardware.checks import summarize_verification
+        from systolith.stages.hardware.verification import verify_layers, verify_network
 
         images, _ = self.source.images(self.experiment.verify.images)
         reference = self.source.reference(images)
@@ -268,8 +268,8 @@ class HardwareStages:
         )
 
     def _simulate(self, context: StageContext) -> dict[str, Any]:
-        from systolith.stages.checks import summarize_bulk_simulation
-        from systolith.stages.verification import simulate_images, write_waveform
+        from systolith.stages.hardware.checks import summarize_bulk_simulation
+        from systolith.stages.hardware.verification import simulate_images, write_waveform
 
         images, labels = self.source.images(self._simulated_images)
         bulk = simulate_images(
@@ -321,7 +321,7 @@ class HardwareStages:
         )
 
     def _check_netlist(self, context: StageContext) -> dict[str, Any]:
-        from systolith.stages.netlist import check_netlist
+        from systolith.stages.hardware.netlist import check_netlist
 
         section = self.experiment.build
         images, _ = self.source.images(section.check_netlist)

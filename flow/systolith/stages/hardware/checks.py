@@ -7,7 +7,7 @@ import numpy as np
 
 from systolith.network import IntArray, IntegerNetwork
 from systolith.report import count_of
-from systolith.stages.verification import BulkResult, list_additions
+from systolith.stages.hardware.verification import BulkResult, list_additions
 from systolith.verify import Verification
 
 __all__ = ["summarize_bulk_simulation", "summarize_verification"]
