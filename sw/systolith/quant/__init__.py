@@ -6,7 +6,9 @@ other module and gives its integers to :mod:`systolith.frontend`.
 
 from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
 from systolith.quant.djpq import DJPQ
-from systolith.quant.layers import (
+from systolith.quant.layers.requantizing import Activation, Scaling
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear, WeightIntegers
+from systolith.quant.layers.weightless import (
     QuantAdd,
     QuantAvgPool2d,
     QuantConcat,
@@ -23,8 +25,6 @@ from systolith.quant.layers import (
     common_multiple,
     count_areas,
 )
-from systolith.quant.layers.requantizing import Activation, Scaling
-from systolith.quant.layers.weighted import QuantConv2d, QuantLinear, WeightIntegers
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
 from systolith.quant.posttraining import (

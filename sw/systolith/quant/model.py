@@ -12,11 +12,11 @@ from systolith.foundation import kind_problems
 from systolith.network import INPUT, NetworkError, Pattern, Shape, ungroup_pattern
 from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
-from systolith.quant.layers import QuantComputing, QuantLayer
 from systolith.quant.layers.exact import compute_integers, replace_values
 from systolith.quant.layers.requantizing import Requantizing
 from systolith.quant.layers.transposed import QuantConvTranspose2d
 from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.weightless import QuantComputing, QuantLayer
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.steps.quantizers import ActQuantizer
 
@@ -37,9 +37,9 @@ class QuantizedModel(nn.Module):
     Made by :func:`prepare`. It maps float images to float logits, so any training loop fits.
 
     In evaluation mode, every value of every layer is exactly that of the integer network times the
-    layer's step: see :func:`systolith.quant.layers.exact.compute_integers`. In training mode, weights,
-    biases and activations are rounded in the same way, but sums and scales are floats: a value that
-    falls within their error of a tie may be rounded to the other side.
+    layer's step: see :func:`systolith.quant.layers.exact.compute_integers`. In training mode,
+    weights, biases and activations are rounded in the same way, but sums and scales are floats: a
+    value that falls within their error of a tie may be rounded to the other side.
 
     :func:`systolith.frontend.lower` and :class:`systolith.frontend.IntegerModel` turn it into
     integers.

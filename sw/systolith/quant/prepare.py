@@ -12,7 +12,10 @@ from systolith.foundation import kind_problems
 from systolith.network import ActType, Pattern
 from systolith.prune import MaskSet
 from systolith.quant.config import QuantConfig, UnsupportedModelError
-from systolith.quant.layers import (
+from systolith.quant.layers.requantizing import Activation
+from systolith.quant.layers.transposed import QuantConvTranspose2d
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.weightless import (
     QuantAdd,
     QuantAvgPool2d,
     QuantConcat,

@@ -11,11 +11,17 @@ from systolith.foundation import kind_problems
 from systolith.network import INPUT
 from systolith.prune.posttraining import OutputMoments
 from systolith.quant.config import UnsupportedModelError
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantMultiply, QuantTable
 from systolith.quant.layers.exact import compute_integers
 from systolith.quant.layers.requantizing import Activation, Requantizing
 from systolith.quant.layers.transposed import QuantConvTranspose2d
 from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.weightless import (
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantLayer,
+    QuantMultiply,
+    QuantTable,
+)
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.posttraining.coordinate_descent import round_by_descent
 from systolith.quant.posttraining.moments import measure_moments

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import INPUT
-from systolith.quant.layers import depth_to_space, space_to_depth
 from systolith.quant.layers.requantizing import pad
 from systolith.quant.layers.transposed import phase_bias, phase_weights
+from systolith.quant.layers.weightless import depth_to_space, space_to_depth
 from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.recognition.operations import (
     AddUp,

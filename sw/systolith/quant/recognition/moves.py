@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from systolith.network import Shape
-from systolith.quant.layers import space_to_depth
+from systolith.quant.layers.weightless import space_to_depth
 from systolith.quant.recognition.operations import (
     DepthToPixels,
     Operation,

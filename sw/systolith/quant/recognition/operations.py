@@ -46,8 +46,8 @@ class Convolve:
     """A convolution, with explicit padding; or all phases of a transposed one.
 
     `phases` is the stride s of a transposed convolution, whose weights `module` holds with filters
-    first: see :class:`systolith.quant.layers.transposed.QuantConvTranspose2d`. `cut` is what is cut off
-    the image that its phases make up.
+    first: see :class:`systolith.quant.layers.transposed.QuantConvTranspose2d`. `cut` is what is cut
+    off the image that its phases make up.
     """
 
     module: nn.Conv2d

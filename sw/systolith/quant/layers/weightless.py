@@ -1,4 +1,4 @@
-"""Layers of a quantized model: fake-quantized in training, integers on request.
+"""Layers without weights.
 
 Each layer with an accumulator owns the quantizer of its output; layers that are joined may share
 one. Other layers use that of their input.

@@ -9,7 +9,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from systolith.network import ActType
-from systolith.quant.layers import (
+from systolith.quant.layers.requantizing import Scaling, pad
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.weightless import (
     QuantAdd,
     QuantAvgPool2d,
     QuantLayer,
@@ -17,8 +19,6 @@ from systolith.quant.layers import (
     QuantTable,
     common_multiple,
 )
-from systolith.quant.layers.requantizing import Scaling, pad
-from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["compute_integers", "replace_values"]
 
