@@ -7,6 +7,7 @@ from torch import Tensor, fx
 
 from systolith.network import INPUT, Shape
 from systolith.quant.layers.requantizing import Activation
+from systolith.quant.recognition.calls.recognize import depends_on_size, recognize
 from systolith.quant.recognition.folding import batch_norm_scale, scale_channels
 from systolith.quant.recognition.gathering.moves import MovedValues
 from systolith.quant.recognition.gathering.multiplying import Multiplying
@@ -48,7 +49,6 @@ from systolith.quant.recognition.operations import (
     ToVectors,
 )
 from systolith.quant.recognition.sequences import image_call, image_shape
-from systolith.quant.recognition.unfolded import Unfolded
 from systolith.trace import Recording, qualified_name, read_call, readable_name, title
 from systolith.trace.aliases import changed_through_a_view
 

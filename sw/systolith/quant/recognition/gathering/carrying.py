@@ -4,14 +4,14 @@ from torch import fx
 
 from systolith.network import INPUT
 from systolith.quant.layers.requantizing import Activation
-from systolith.quant.recognition.following import Following
+from systolith.quant.recognition.gathering.following import Following
+from systolith.quant.recognition.gathering.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.quant.recognition.operations import (
     Operation,
     Pad,
     Reshape,
     ScaleAndShift,
 )
-from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.trace import readable_name, title
 
 __all__ = ["Carrying"]

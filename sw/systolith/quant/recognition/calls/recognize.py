@@ -6,7 +6,7 @@ import torch
 from torch import Size, Tensor, fx, nn
 
 from systolith.quant.layers.requantizing import RELU6_LIMIT, Activation
-from systolith.quant.recognition.arithmetic import (
+from systolith.quant.recognition.calls.arithmetic import (
     SUPPORTED,
     add,
     divide,
@@ -44,20 +44,6 @@ from systolith.quant.recognition.operations import (
     Recognized,
     Reshape,
     Softmax,
-)
-from systolith.quant.recognition.transposed import transposed_convolution
-from systolith.quant.recognition.windows import (
-    adaptive_average_pool,
-    adaptive_max_pool,
-    average_pool,
-    convolution_padding,
-    cut_out,
-    enlarge,
-    max_pool,
-    maximum,
-    mean,
-    padding_problems,
-    zero_pad,
 )
 from systolith.trace import Call
 

@@ -1,0 +1,1 @@
+"""The meaning of single recorded calls in hardware: :mod:`recognize` asks the other modules."""
