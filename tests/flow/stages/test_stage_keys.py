@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from systolith.network import save
 from systolith.report import Report
-from systolith.stages import checks, open_run, verification
+from systolith.stages import open_run
+from systolith.stages.hardware import checks, verification
 from systolith.stages.keys import program
 from systolith.stages.workspace import Workspace
 from tests.support.networks import small_network

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from systolith.quant import fake_quantize, lsq, quantize, round_half_up
+from systolith.quant import fake_quantize, quantize, round_half_up
+from systolith.quant.steps import lsq
 
 
 def _composed(x: Tensor, step: Tensor, low: int, high: int, gradient_scale: float) -> Tensor:
