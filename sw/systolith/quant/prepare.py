@@ -30,9 +30,6 @@ from systolith.quant.layers.weightless import (
     QuantTable,
     QuantUpsample,
 )
-from systolith.quant.layers.requantizing import Activation
-from systolith.quant.layers.transposed import QuantConvTranspose2d
-from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
 from systolith.quant.recognition import (
     FloatLayer,
