@@ -7,7 +7,8 @@ import pytest
 from amaranth.back import rtlil
 
 from benchmarks.physical.costs import read_stages
-from benchmarks.physical.operators import MOVING, OPERATORS, Size, plan_operator
+from benchmarks.physical.operators import plan_operator
+from benchmarks.physical.samples import MOVING, OPERATORS, Size
 from systolith.gateware import Pipeline, Technology
 
 ECP5 = SimpleNamespace(technology=Technology.ECP5)
