@@ -14,7 +14,7 @@ from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
-    Multiply,
+    MatrixMultiply,
     Product,
 )
 
@@ -87,7 +87,7 @@ def layer_operations(
     UnsupportedModelError.raise_if_any(
         f"'{layer.name}': needs a module that is called once, to learn its width"
         for layer in layers.values()
-        if isinstance(layer.operation, Convolve | Multiply)
+        if isinstance(layer.operation, Convolve | MatrixMultiply)
         and layer.qualified_name not in cost.layers
     )
     return tuple(
@@ -99,14 +99,14 @@ def layer_operations(
             inputs=_units(layer, {group.name: group.inputs for group in removable}),
         )
         for layer in layers.values()
-        if isinstance(layer.operation, Convolve | Multiply)
+        if isinstance(layer.operation, Convolve | MatrixMultiply)
     )
 
 
 def _source(layer: FloatLayer, layers: Mapping[str, FloatLayer]) -> str:
     """Name of the layer before that requantizes; max pools and flattening do not."""
     while (before := layers.get(layer.inputs[0])) is not None:
-        if isinstance(before.operation, Convolve | Multiply | AddUp | Product | AveragePool):
+        if isinstance(before.operation, Convolve | MatrixMultiply | AddUp | Product | AveragePool):
             return before.qualified_name
         layer = before
     return ""

@@ -46,8 +46,8 @@ from systolith.quant.recognition.operations import (
     Enlarge,
     Join,
     LookUp,
+    MatrixMultiply,
     MaxPool,
-    Multiply,
     Pad,
     PixelsToDepth,
     Product,
@@ -62,7 +62,7 @@ from systolith.trace import as_module
 
 __all__ = ["prepare"]
 
-Weighted = Convolve | Multiply
+Weighted = Convolve | MatrixMultiply
 
 
 def prepare(
@@ -185,7 +185,7 @@ class _Builder:
         match operation:
             case Convolve():
                 return self._convolution(layer, operation)
-            case Multiply():
+            case MatrixMultiply():
                 linear = operation.module
                 return QuantLinear(
                     linear if layer.norm is None else fold_batch_norm(linear, layer.norm),
@@ -299,7 +299,7 @@ def _config_problems(
         if widths.get(layer.name) == 1:
             yield from _sign_output_problems(layer)
         bits = bits_of(layer, config).weight_bits or config.weight_bits
-        if bits == 1 and isinstance(layer.operation, Convolve | Multiply):
+        if bits == 1 and isinstance(layer.operation, Convolve | MatrixMultiply):
             weight = layer.operation.module.weight
             if not weight.requires_grad and (zeros := int((weight == 0).sum())):
                 yield (
@@ -330,7 +330,7 @@ def _mask_problems(
     weights = {
         layer.weight: layer.operation.module.weight
         for layer in traced
-        if isinstance(layer.operation, Convolve | Multiply)
+        if isinstance(layer.operation, Convolve | MatrixMultiply)
     }
     transposed = {
         layer.weight
@@ -371,7 +371,7 @@ def _sign_problems(images: Tensor, config: QuantConfig) -> Iterator[str]:
 
 def _number_problems(traced: list[FloatLayer]) -> Iterator[str]:
     for layer in traced:
-        if isinstance(layer.operation, Convolve | Multiply):
+        if isinstance(layer.operation, Convolve | MatrixMultiply):
             module = layer.operation.module
             parameters = {"weight": module.weight, "bias": module.bias}
             yield from nonfinite_problems(layer.title, parameters)

@@ -12,7 +12,7 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Convolve,
     LookUp,
-    Multiply,
+    MatrixMultiply,
     Product,
 )
 from systolith.quant.sharing import SharedSteps, ends_of
@@ -21,7 +21,7 @@ from systolith.trace import is_nonnegative
 __all__ = ["QUANTIZES", "bits_of", "find_signs", "result_bits"]
 
 
-QUANTIZES = Convolve | Multiply | AddUp | Product | AveragePool | LookUp
+QUANTIZES = Convolve | MatrixMultiply | AddUp | Product | AveragePool | LookUp
 """Operations with results of their own width."""
 
 
@@ -61,7 +61,7 @@ def _is_signed(layer: FloatLayer, signed: Mapping[str, bool]) -> bool:
     """Whether a layer alone gives negative values, given the signs of its inputs."""
     if layer.activation.rectifies:
         return False
-    if isinstance(layer.operation, Convolve | Multiply):
+    if isinstance(layer.operation, Convolve | MatrixMultiply):
         return True
     if isinstance(layer.operation, LookUp):
         return not is_nonnegative(layer.operation.function, signed=signed[layer.inputs[0]])

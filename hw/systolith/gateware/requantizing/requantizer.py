@@ -4,16 +4,16 @@ from amaranth import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.activations import act_shape, act_word
+from systolith.gateware.activations import act_shape
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.parameters import (
     ParameterMemory,
     ParameterTable,
     connect_load_chain,
-    load_ports,
 )
 from systolith.gateware.primitives import multiply
+from systolith.gateware.requantizing.lanes import Lanes
 from systolith.gateware.requantizing.requantizer_parameters import RequantizerShape
 from systolith.gateware.requantizing.thresholds import ThresholdLanes
 from systolith.gateware.requantizing.twice_rounded import round_once
@@ -120,34 +120,8 @@ class Requantizer(wiring.Component):
         return _clamp(wrapped, *clamp) if clamp else wrapped
 
 
-class RequantizeLanes(wiring.Component):
-    """Requantizers of several lanes, with the parameters of all channels.
-
-    Members
-    -------
-    i : ``In(data.ArrayLayout(signed(acc_bits), lanes))``
-    valid : ``In(1)``
-        Whether `i` is a transfer.
-    transfer : ``In(range(transfers))``
-        Number of the transfer within its pixel, one cycle ahead of `i`.
-    o : ``Out(act_word(output, lanes))``
-    o_valid : ``Out(1)``
-    load_i, load_o, full
-        See :class:`ParameterMemory`; only if loadable.
-
-    Timing
-    ------
-    Latency: ``plan.requantize_latency`` cycles. Throughput: one transfer per cycle.
-    """
-
-    i: data.View
-    valid: Signal
-    transfer: Signal
-    o: data.View
-    o_valid: Signal
-    load_i: data.View
-    load_o: data.View
-    full: Signal
+class RequantizeLanes(Lanes):
+    """Requantizers that scale; members and timing as those of :class:`Lanes`."""
 
     def __init__(
         self,
@@ -156,16 +130,9 @@ class RequantizeLanes(wiring.Component):
         *,
         loadable: bool = False,
     ) -> None:
-        self.shape, self.tables, self.loadable = shape, tables, loadable
-        lanes = len(tables)
-        members = {
-            "i": In(data.ArrayLayout(signed(shape.acc_bits), lanes)),
-            "valid": In(1),
-            "transfer": In(range(len(tables[0].words))),
-            "o": Out(act_word(shape.output, lanes)),
-            "o_valid": Out(1),
-        }
-        super().__init__(members | load_ports(loadable))
+        self.shape, self.tables = shape, tables
+        transfers = len(tables[0].words)
+        super().__init__(shape.acc_bits, len(tables), transfers, shape.output, loadable=loadable)
 
     def elaborate(self, platform: object) -> Module:
         """Give each lane a table of parameters, whose words arrive one cycle after `i`."""

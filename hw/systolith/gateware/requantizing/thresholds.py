@@ -3,26 +3,23 @@
 from collections.abc import Iterator
 
 import numpy as np
-from amaranth import Cat, Module, Signal, Value, signed
-from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth import Cat, Module, Signal, Value
 
-from systolith.gateware.activations import act_word
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.parameters import (
     ParameterMemory,
     ParameterTable,
     connect_load_chain,
-    load_ports,
 )
+from systolith.gateware.requantizing.lanes import Lanes
 from systolith.network import ActType, IntArray, Requantize
 from systolith.plan import THRESHOLD_LATENCY, memory_of, requantize_latency
 
 __all__ = ["ThresholdLanes", "threshold_tables"]
 
 
-class ThresholdLanes(wiring.Component):
-    """Requantizers of several lanes that count thresholds by a binary search.
+class ThresholdLanes(Lanes):
+    """Requantizers that count thresholds by a binary search; as :class:`Lanes`.
 
     Golden model: :func:`systolith.network.requantize`, bit for bit. Each stage compares the sum
     with one threshold, which gives one bit of the count, highest first.
@@ -35,25 +32,7 @@ class ThresholdLanes(wiring.Component):
     tables : tuple of ParameterTable
         Those of lane 0, a table for each stage, then those of lane 1, and so on.
     loadable : bool
-
-    Members
-    -------
-    i, valid, transfer, o, o_valid, load_i, load_o, full
-        As those of :class:`RequantizeLanes`.
-
-    Timing
-    ------
-    Latency: ``plan.requantize_latency`` cycles. Throughput: one transfer per cycle.
     """
-
-    i: data.View
-    valid: Signal
-    transfer: Signal
-    o: data.View
-    o_valid: Signal
-    load_i: data.View
-    load_o: data.View
-    full: Signal
 
     def __init__(
         self,
@@ -64,17 +43,10 @@ class ThresholdLanes(wiring.Component):
         *,
         loadable: bool = False,
     ) -> None:
-        self.acc_bits, self.bits, self.output = acc_bits, bits, output
-        self.tables, self.loadable = tables, loadable
+        self.bits, self.output, self.tables = bits, output, tables
         self.lanes = len(tables) // bits
-        members = {
-            "i": In(data.ArrayLayout(signed(acc_bits), self.lanes)),
-            "valid": In(1),
-            "transfer": In(range(len(tables[0].words))),
-            "o": Out(act_word(output, self.lanes)),
-            "o_valid": Out(1),
-        }
-        super().__init__(members | load_ports(loadable))
+        transfers = len(tables[0].words)
+        super().__init__(acc_bits, self.lanes, transfers, output, loadable=loadable)
 
     def elaborate(self, platform: object) -> Module:
         """Search in all lanes, stage by stage."""

@@ -34,7 +34,7 @@ class Fork(wiring.Component):
 
     def __init__(self, plan: ForkPlan) -> None:
         self.plan = plan
-        acts = act_stream(plan.tensor.type, plan.lanes)
+        acts = act_stream(plan.output.type, plan.lanes)
         super().__init__({"i": In(acts), "o": Out(acts).array(len(plan.depths))})
 
     def elaborate(self, platform: object) -> Module:

@@ -37,7 +37,7 @@ __all__ = [
     "sequencer_parts",
 ]
 
-RequantizingPlan = ConvPlan | AddPlan | MultiplyPlan | PoolPlan
+RequantizedEngine = ConvPlan | AddPlan | MultiplyPlan | PoolPlan
 Parts = Mapping[str, int]
 """Number of each part, by name."""
 
@@ -176,7 +176,7 @@ def sequencer_parts(plan: WindowedEngine) -> Counter[str]:
     return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
 
 
-def requantizer_luts(plan: RequantizingPlan, reloadable: bool) -> Counter[str]:
+def requantizer_luts(plan: RequantizedEngine, reloadable: bool) -> Counter[str]:
     """LUT parts of requantizers and their parameters.
 
     All roundings count alike: they differ by less than the mapping to LUTs varies.
@@ -199,7 +199,7 @@ def requantizer_luts(plan: RequantizingPlan, reloadable: bool) -> Counter[str]:
     return parts
 
 
-def requantizer_flip_flops(plan: RequantizingPlan) -> Counter[str]:
+def requantizer_flip_flops(plan: RequantizedEngine) -> Counter[str]:
     """Flip-flop parts of requantizers and of the output."""
     if plan.threshold_bits:
         return _threshold_flip_flops(plan)
@@ -209,7 +209,7 @@ def requantizer_flip_flops(plan: RequantizingPlan) -> Counter[str]:
     return parts
 
 
-def search_of(plan: RequantizingPlan) -> ThresholdSearch:
+def search_of(plan: RequantizedEngine) -> ThresholdSearch:
     """Describe the search for thresholds of an engine that counts them."""
     return ThresholdSearch(
         bits=plan.threshold_bits,
@@ -219,7 +219,7 @@ def search_of(plan: RequantizingPlan) -> ThresholdSearch:
     )
 
 
-def _threshold_luts(plan: RequantizingPlan, reloadable: bool) -> Counter[str]:
+def _threshold_luts(plan: RequantizedEngine, reloadable: bool) -> Counter[str]:
     """LUT parts of comparisons and of thresholds in LUTs."""
     search = search_of(plan)
     parts = Counter({"output": 1, "tree bits": search.lanes * search.bits * search.width})
@@ -231,7 +231,7 @@ def _threshold_luts(plan: RequantizingPlan, reloadable: bool) -> Counter[str]:
     return parts
 
 
-def _threshold_flip_flops(plan: RequantizingPlan) -> Counter[str]:
+def _threshold_flip_flops(plan: RequantizedEngine) -> Counter[str]:
     """Flip-flop parts of sums on their way along the stages, and of thresholds that they meet."""
     search = search_of(plan)
     sums = search.lanes * search.sum_bits * (THRESHOLD_LATENCY * (search.bits - 1) + 1)
@@ -243,13 +243,13 @@ def _threshold_flip_flops(plan: RequantizingPlan) -> Counter[str]:
     return Counter({"output": 1, "held bits": sums + words})
 
 
-def output_buffer_luts(plan: RequantizingPlan | TablePlan | ArgMaxPlan | BlockPlan) -> int:
+def output_buffer_luts(plan: RequantizedEngine | TablePlan | ArgMaxPlan | BlockPlan) -> int:
     """LUTs of the output buffer."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
 
 
-def _scaled_bits(plan: RequantizingPlan) -> int:
+def _scaled_bits(plan: RequantizedEngine) -> int:
     """Width of the value that a requantizer shifts."""
     match plan:
         case ConvPlan():

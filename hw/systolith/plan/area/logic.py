@@ -266,7 +266,7 @@ def _arg_max_register_bits(plan: ArgMaxPlan) -> int:
 
 def _queues(plan: ForkPlan) -> Counter[str]:
     parts = Counter[str]()
-    width = plan.lanes * plan.tensor.type.bits
+    width = plan.lanes * plan.output.type.bits
     for depth, deep in zip(plan.depths, plan.deep, strict=True):
         parts["deep queue"] += deep
         memory = Memories(count=1, depth=PREFETCHED if deep else depth, width=width)

@@ -196,7 +196,7 @@ def _limbs(bits: int) -> int:
 
 
 def _queues(plan: ForkPlan, block: BlockRam) -> int:
-    width = plan.lanes * plan.tensor.type.bits
+    width = plan.lanes * plan.output.type.bits
     return sum(
         Memories(count=1, depth=depth, width=width).blocks(block)
         for depth, deep in zip(plan.depths, plan.deep, strict=True)

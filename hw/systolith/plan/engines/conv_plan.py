@@ -5,6 +5,7 @@ from functools import cached_property
 from math import ceil
 
 from systolith.network import Tensor
+from systolith.plan.engines.requantizing_plan import RequantizingPlan
 from systolith.plan.engines.windowed_plan import WindowedPlan
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.sizes.latency import (
@@ -14,7 +15,6 @@ from systolith.plan.sizes.latency import (
     MULTIPLIER_LATENCY,
     PE_LATENCY,
     READ_LATENCY,
-    requantize_latency,
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.reduction import Reduction
@@ -23,7 +23,7 @@ __all__ = ["ConvPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvPlan(WindowedPlan):
+class ConvPlan(RequantizingPlan, WindowedPlan):
     """A convolution or linear layer on a systolic array of `array.rows` x `array.columns` PEs.
 
     A linear layer is a convolution whose kernel is the whole image.
@@ -63,16 +63,8 @@ class ConvPlan(WindowedPlan):
         Widths of partial sums, and of the factor of a requantizer's multiplier.
     buffer_depth : int
         Words of each activation memory; a power of two.
-    scale_bits : int
-        Width of the multiplier of a requantizer; 0 if there is none.
-    offset_bits : int
-        Width of the addend behind the multiplier; 0 if biases are added in front of it.
-    rounds_twice : bool
-        Whether requantizers round twice, as TFLite does.
-    has_slopes : bool
-        Whether requantizers multiply negative sums with a factor of their own.
-    threshold_bits : int
-        Bits of a count of thresholds; 0 if requantizers scale.
+    scale_bits, offset_bits, rounds_twice, has_slopes, threshold_bits
+        As in :class:`RequantizingPlan`.
     multiplier_kind : MultiplierKind
     weight_memory, window_memory : MemoryKind
         Memories of weights and of activations.
@@ -90,11 +82,6 @@ class ConvPlan(WindowedPlan):
     weight_bits: int
     acc_bits: int
     biased_bits: int
-    scale_bits: int = 16
-    offset_bits: int = 0
-    rounds_twice: bool = False
-    has_slopes: bool = False
-    threshold_bits: int = 0
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
     window_memory: MemoryKind = MemoryKind.BLOCK
@@ -252,10 +239,7 @@ class ConvPlan(WindowedPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to the write of its first output transfer."""
         array = READ_LATENCY + self.array.rows - 1 + self.pe_latency
-        scale = requantize_latency(
-            self.scale_bits, rounds_twice=self.rounds_twice, threshold_bits=self.threshold_bits
-        )
-        return array + self.drain_delay + COLLECT_LATENCY + scale
+        return array + self.drain_delay + COLLECT_LATENCY + self.scaling_latency
 
     @property
     def free_latency(self) -> int:

@@ -4,18 +4,14 @@ from dataclasses import dataclass
 
 from systolith.network import signed_bits
 from systolith.plan.engines.one_bank_plan import OneBankPlan
-from systolith.plan.sizes.latency import (
-    POOL_LATENCY,
-    READ_LATENCY,
-    WEIGH_LATENCY,
-    requantize_latency,
-)
+from systolith.plan.engines.requantizing_plan import RequantizingPlan
+from systolith.plan.sizes.latency import POOL_LATENCY, READ_LATENCY, WEIGH_LATENCY
 
 __all__ = ["PoolPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolPlan(OneBankPlan):
+class PoolPlan(RequantizingPlan, OneBankPlan):
     """Maximum or average pooling: `lanes` channels at a time, one tap per cycle.
 
     ``cycles = Ho * Wo * taps * ceil(C / lanes)``
@@ -24,33 +20,20 @@ class PoolPlan(OneBankPlan):
     ----------
     name, window, output, buffer_depth, input, lanes, window_memory
         As in :class:`OneBankPlan`.
+    scale_bits, offset_bits, rounds_twice, has_slopes, threshold_bits
+        As in :class:`RequantizingPlan`.
     average : bool
         Whether sums are requantized; otherwise maxima are passed on.
     fill : int
         What a tap outside the image reads.
     row_factors, column_factors : tuple of int
         What the sum of a window is multiplied by, for each output row and column, if areas differ.
-    scale_bits : int
-        Width of the multiplier of a requantizer; 0 if there is none.
-    offset_bits : int
-        Width of the addend behind the multiplier; 0 if there are no offsets.
-    rounds_twice : bool
-        Whether requantizers round twice, as TFLite does.
-    has_slopes : bool
-        Whether requantizers multiply negative sums with a factor of their own.
-    threshold_bits : int
-        Bits of a count of thresholds; 0 if requantizers scale.
     """
 
     average: bool = False
     fill: int = 0
     row_factors: tuple[int, ...] = ()
     column_factors: tuple[int, ...] = ()
-    scale_bits: int = 16
-    offset_bits: int = 0
-    rounds_twice: bool = False
-    has_slopes: bool = False
-    threshold_bits: int = 0
 
     @property
     def weighs(self) -> bool:
@@ -98,6 +81,4 @@ class PoolPlan(OneBankPlan):
         latency = READ_LATENCY + POOL_LATENCY + (WEIGH_LATENCY if self.weighs else 0)
         if not self.average:
             return latency
-        return latency + requantize_latency(
-            self.scale_bits, rounds_twice=self.rounds_twice, threshold_bits=self.threshold_bits
-        )
+        return latency + self.scaling_latency

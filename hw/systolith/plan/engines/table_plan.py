@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from systolith.network import Tensor
-from systolith.plan.engines.lanewise_plan import LanewisePlan
-from systolith.plan.sizes.latency import CREDIT_LATENCY, TABLE_LATENCY
+from systolith.plan.engines.buffered_plan import BufferedPlan
+from systolith.plan.sizes.latency import TABLE_LATENCY
 from systolith.plan.sizes.memory import Memories, MemoryKind
 
 __all__ = ["TablePlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TablePlan(LanewisePlan):
+class TablePlan(BufferedPlan):
     """A table, read by `lanes` channels per cycle.
 
     Each lane has a memory of its own: with fewer lanes, more channels share one.
@@ -19,7 +19,7 @@ class TablePlan(LanewisePlan):
     Parameters
     ----------
     name, output, lanes
-        As in :class:`LanewisePlan`.
+        As in :class:`BufferedPlan`.
     input : Tensor
         Activations, of the output's shape.
     table_memory : MemoryKind
@@ -39,8 +39,3 @@ class TablePlan(LanewisePlan):
     def latency(self) -> int:
         """Cycles from a transfer to the write of its result."""
         return TABLE_LATENCY
-
-    @property
-    def fifo_depth(self) -> int:
-        """Results in flight while one transfer arrives per cycle."""
-        return self.latency + CREDIT_LATENCY + 3

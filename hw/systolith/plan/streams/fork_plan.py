@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil
 
-from systolith.network import Tensor
+from systolith.plan.engines.lanewise_plan import LanewisePlan
 from systolith.plan.errors import PlanError
 from systolith.plan.sizes.latency import DEEP_LATENCY, DEEP_ROOM_LATENCY
 
@@ -17,7 +16,7 @@ LEAST_DEPTH = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ForkPlan:
+class ForkPlan(LanewisePlan):
     """One stream copied into several queues, so that its readers may run at different times.
 
     Where branches meet again in an addition, the queue of the shorter branch holds the transfers
@@ -25,12 +24,8 @@ class ForkPlan:
 
     Parameters
     ----------
-    name : str
-        The stage.
-    tensor : Tensor
-        Contents of the stream.
-    lanes : int
-        Channels per transfer, in and out.
+    name, output, lanes
+        As in :class:`LanewisePlan`; a stage that is no layer, and the contents of the stream.
     depths : tuple of int
         Transfers that each reader's queue holds, at least :data:`LEAST_DEPTH`.
 
@@ -40,33 +35,10 @@ class ForkPlan:
         If there is no queue, a queue is too shallow, or there are no lanes.
     """
 
-    name: str
-    tensor: Tensor
-    lanes: int
     depths: tuple[int, ...]
 
     def __post_init__(self) -> None:
         PlanError.raise_if_any(self._problems())
-
-    @property
-    def lanes_in(self) -> int:
-        """Channels in one input transfer."""
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        """Channels in one output transfer."""
-        return self.lanes
-
-    @property
-    def pixels(self) -> int:
-        """Pixels per frame."""
-        return self.tensor.pixels
-
-    @property
-    def cycles(self) -> int:
-        """Cycles per frame: one per transfer."""
-        return self.pixels * ceil(self.tensor.shape[0] / self.lanes)
 
     @property
     def deep(self) -> tuple[bool, ...]:

@@ -82,7 +82,7 @@ class _Joining:
         if len(readers) > 1:
             fork = ForkPlan(
                 name=self._unused(f"{layer}_fork"),
-                tensor=tensor,
+                output=tensor,
                 lanes=lanes,
                 depths=(NEVER_FULL,) * len(readers),
             )
@@ -120,7 +120,7 @@ class _Joining:
         for number, (lanes_in, lanes_out) in enumerate(changes):
             if number and lanes_in > lanes_out:
                 queue = self._unused(f"{layer}_queue")
-                yield ForkPlan(name=queue, tensor=tensor, lanes=lanes_in, depths=(NEVER_FULL,))
+                yield ForkPlan(name=queue, output=tensor, lanes=lanes_in, depths=(NEVER_FULL,))
             yield GearboxPlan(
                 name=self._unused(f"{layer}_gearbox{number}"),
                 tensor=tensor,
@@ -129,7 +129,7 @@ class _Joining:
             )
         if changes and isinstance(reader, Concat):
             queue = self._unused(f"{layer}_queue")
-            yield ForkPlan(name=queue, tensor=tensor, lanes=wanted, depths=(NEVER_FULL,))
+            yield ForkPlan(name=queue, output=tensor, lanes=wanted, depths=(NEVER_FULL,))
 
     def _lanes_into(self, layer: Layer | None, port: int) -> int:
         return 1 if layer is None else self.engines[layer.name].lanes_in

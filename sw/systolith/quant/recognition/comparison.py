@@ -24,8 +24,8 @@ from systolith.quant.recognition.operations import (
     FloatNetwork,
     Join,
     LookUp,
+    MatrixMultiply,
     MaxPool,
-    Multiply,
     Pad,
     PixelsToDepth,
     Product,
@@ -109,7 +109,7 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             dilation = (conv.dilation[0], conv.dilation[1])
             padded = pad(x, padding)
             y = F.conv2d(padded, conv.weight, conv.bias, stride, 0, dilation, conv.groups)
-        case Multiply(module=linear):
+        case MatrixMultiply(module=linear):
             y = F.linear(x, linear.weight, linear.bias)
         case AddUp():
             y = x + others[0]

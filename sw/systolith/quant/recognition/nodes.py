@@ -7,7 +7,13 @@ from types import UnionType
 from torch import fx, nn
 
 from systolith.network import Shape
-from systolith.quant.recognition.operations import AddUp, FloatLayer, Join, Multiply, Operation
+from systolith.quant.recognition.operations import (
+    AddUp,
+    FloatLayer,
+    Join,
+    MatrixMultiply,
+    Operation,
+)
 from systolith.trace import title
 from systolith.trace.modules import kind_of
 
@@ -37,7 +43,7 @@ def shape_misfits(node: fx.Node, operation: Operation, shapes: list[Shape]) -> I
         yield f"{title(node)}: needs equal shapes, got {shapes[0]} and {shapes[1]}"
     if isinstance(operation, Join) and len({shape[1:] for shape in shapes}) > 1:
         yield f"{title(node)}: needs one height and width, got {', '.join(map(str, shapes))}"
-    if isinstance(operation, Multiply) and len(shapes[0]) != 1:
+    if isinstance(operation, MatrixMultiply) and len(shapes[0]) != 1:
         yield f"{title(node)}: needs vectors, got {shapes[0]}; flatten before it"
 
 

@@ -22,9 +22,9 @@ __all__ = [
     "FloatNetwork",
     "Join",
     "LookUp",
+    "MatrixMultiply",
     "MaxPool",
     "Move",
-    "Multiply",
     "Normalize",
     "Operation",
     "Pad",
@@ -65,7 +65,7 @@ class Convolve:
 
 
 @dataclass(frozen=True, slots=True)
-class Multiply:
+class MatrixMultiply:
     """A linear layer."""
 
     module: nn.Linear
@@ -256,7 +256,7 @@ class Softmax:
 
 Operation = (
     Convolve
-    | Multiply
+    | MatrixMultiply
     | Normalize
     | ScaleAndShift
     | Activate

@@ -32,9 +32,9 @@ from systolith.quant.recognition.operations import (
     FloatLayer,
     FloatNetwork,
     Join,
+    MatrixMultiply,
     MaxPool,
     Move,
-    Multiply,
     Normalize,
     Operation,
     Pad,
@@ -54,7 +54,7 @@ from systolith.trace.aliases import changed_through_a_view
 
 __all__ = ["Reader"]
 
-_FUSES = Convolve | Multiply | AddUp | Product | AveragePool
+_FUSES = Convolve | MatrixMultiply | AddUp | Product | AveragePool
 _LAYERS = _FUSES | MaxPool | Join | Enlarge
 _COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge
 """Layers behind which a monotone function that keeps zero gives the same as in front."""
@@ -290,7 +290,7 @@ class Reader(Multiplying):
             layer is None
             or origin is None
             or self.unfolded.get(first)
-            or not isinstance(self.operations[origin], Convolve | Multiply)
+            or not isinstance(self.operations[origin], Convolve | MatrixMultiply)
         ):
             scale = batch_norm_scale(operation.module, self.shape_of(node))
             self.operations[node] = scale

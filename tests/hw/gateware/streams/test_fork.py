@@ -14,7 +14,7 @@ TENSOR = Tensor((2, 4, 4), ActType(bits=8, signed=False))
 
 
 def _fork(*depths: int) -> ForkPlan:
-    return ForkPlan(name="fork", tensor=TENSOR, lanes=1, depths=depths)
+    return ForkPlan(name="fork", output=TENSOR, lanes=1, depths=depths)
 
 
 @pytest.mark.parametrize("depths", [(2, 2), (3, DEEP), (DEEP - 1, DEEP + 1, 2), (DEEP,)])

@@ -24,11 +24,11 @@ def test_rejects_lanes_of_a_gearbox(lanes_in: int, lanes_out: int, message: str)
 
 def test_rejects_a_fork_with_all_its_problems() -> None:
     with pytest.raises(PlanError) as error:
-        ForkPlan(name="f", tensor=TENSOR, lanes=0, depths=(1, 2, 0))
+        ForkPlan(name="f", output=TENSOR, lanes=0, depths=(1, 2, 0))
     assert error.value.problems == (
         "fork 'f': lanes must be at least 1, got 0",
         "fork 'f': queue 0 must hold at least 2 transfers, got 1",
         "fork 'f': queue 2 must hold at least 2 transfers, got 0",
     )
     with pytest.raises(PlanError, match="^fork 'f': needs at least one queue$"):
-        ForkPlan(name="f", tensor=TENSOR, lanes=1, depths=())
+        ForkPlan(name="f", output=TENSOR, lanes=1, depths=())

@@ -35,9 +35,9 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Convolve,
     Join,
+    MatrixMultiply,
     MaxPool,
     Move,
-    Multiply,
     Normalize,
     Operation,
     Pass,
@@ -125,7 +125,7 @@ def _convolution(call: Call) -> Recognized:
 def _linear(call: Call) -> Recognized:
     if not isinstance(call.module, nn.Linear):
         return None, [CONSTANT_WEIGHTS]
-    return Multiply(call.module), []
+    return MatrixMultiply(call.module), []
 
 
 def _batch_norm(call: Call) -> Recognized:

@@ -10,8 +10,8 @@ from systolith.quant.recognition.folding import fold_scale
 from systolith.quant.recognition.operations import (
     AveragePool,
     Convolve,
+    MatrixMultiply,
     MaxPool,
-    Multiply,
     Operation,
     Pad,
     ScaleAndShift,
@@ -149,17 +149,17 @@ def _fold_scales(
             "normalize the images in the data set"
         )
         refused.extend((node, reason) for node in nodes)
-    elif isinstance(operation, Convolve | Multiply):
+    elif isinstance(operation, Convolve | MatrixMultiply):
         assert unfolded.factor is not None and unfolded.shift is not None
         match operation:
             case Convolve(module=conv):
                 scaled_conv = fold_scale(conv, unfolded.factor, unfolded.shift)
                 if scaled_conv is not None:
                     return replace(operation, module=scaled_conv)
-            case Multiply(module=linear):
+            case MatrixMultiply(module=linear):
                 scaled = fold_scale(linear, unfolded.factor, unfolded.shift)
                 if scaled is not None:
-                    return Multiply(scaled)
+                    return MatrixMultiply(scaled)
         refused.extend(
             (node, "needs the same factor and shift for all pixels of a channel") for node in nodes
         )
