@@ -53,6 +53,10 @@ def _held_by_floats(network: IntegerNetwork) -> bool:
             or not layer.requantize.power_of_two
         ):
             return False
+        # QONNX adds the zero point before it rounds: that sum must fit, too.
+        shift = int(layer.requantize.shift.max())
+        if layer.output.zero_point and shift + layer.output.bits > FLOAT_BITS:
+            return False
         if isinstance(layer, AvgPool2d):
             if layer.divisor(sources[0].shape).bit_count() > 1 or layer.counted is not None:
                 return False

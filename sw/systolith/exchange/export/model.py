@@ -48,8 +48,9 @@ def export_onnx(
 
     The scales are chosen so that the float graph computes the same integers: a layer's multiplier
     becomes part of the scales of its weights. If sums fit 24 bits and multipliers are powers of
-    two, every value is equal. Otherwise single outputs may differ by one, where a sum is within
-    the error of float32 of a rounding threshold.
+    two, every value is equal. QONNX adds the zero point before it rounds, so there the sum plus
+    the zero point must fit, fractions included. Otherwise single outputs may differ by one, where a
+    sum is within the error of float32 of a rounding threshold.
 
     Parameters
     ----------
