@@ -5,6 +5,7 @@ the runner of MLPerf Tiny, with inferences of a board.
 """
 
 from systolith.host.client import BoardClient, Classification, SerialLine, open_line
+from systolith.host.probabilities import Guess, compute_probabilities, rank_classes
 from systolith.host.protocol import Answer, BoardError, Identity, decode, encode
 from systolith.host.runner_device import Inference, RunnerDevice
 from systolith.host.runner_models import RUNNER_MODELS, InputForm, RunnerModel
@@ -16,6 +17,7 @@ __all__ = [
     "BoardClient",
     "BoardError",
     "Classification",
+    "Guess",
     "Identity",
     "Inference",
     "InputForm",
@@ -23,8 +25,10 @@ __all__ = [
     "RunnerDevice",
     "RunnerModel",
     "SerialLine",
+    "compute_probabilities",
     "decode",
     "encode",
     "open_line",
     "open_terminal",
+    "rank_classes",
 ]

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from systolith.emit import StreamPort, input_stream
+from systolith.emit import Meaning, StreamPort, input_stream
 from systolith.gateware.board import identity_of
-from systolith.host import BoardClient, BoardError
+from systolith.host import BoardClient, BoardError, Guess, compute_probabilities, rank_classes
 from systolith.network import IntArray, gives_class
 from systolith.plan import NetworkPlan
 
-__all__ = ["BoardResult", "Reference", "check_board", "classify_on_board", "encode_image"]
+__all__ = [
+    "BoardResult",
+    "Reference",
+    "check_board",
+    "classify_on_board",
+    "encode_image",
+    "guess_classes",
+]
 
 Reference = Callable[[IntArray], Mapping[str, IntArray]]
 """Computes the outputs of every layer for images."""
@@ -67,6 +74,34 @@ def classify_on_board(
             expected=tuple(expected.tolist()),
             gives_class=gives_class(plan.network, plan.network.outputs[0]),
         )
+
+
+def guess_classes(
+    result: BoardResult, plan: NetworkPlan, meaning: Meaning | None, count: int
+) -> list[Guess]:
+    """List the greatest classes of a board's answer, with probabilities if they are known.
+
+    Parameters
+    ----------
+    result : BoardResult
+    plan : NetworkPlan
+    meaning : Meaning or None
+        Scale of the logits, and what turns them into probabilities.
+    count : int
+        Classes; a class that the chip found is the only one.
+    """
+    if result.gives_class:
+        return [Guess(category=result.category, probability=None)]
+    (output,) = plan.network.outputs
+    values, probabilities = list(result.outputs), None
+    if meaning is not None and output in meaning.ends:
+        probabilities = compute_probabilities(
+            values,
+            scale=meaning.output_scales[output],
+            zero_point=plan.network.tensors[output].type.zero_point,
+            end=meaning.ends[output],
+        ).tolist()
+    return rank_classes(values, probabilities, count)
 
 
 def encode_image(port: StreamPort, image: IntArray) -> bytes:

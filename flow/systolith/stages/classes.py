@@ -46,7 +46,7 @@ class ClassSource:
         if meaning is None:
             return None
         scales = dict.fromkeys(self.network.outputs, 1.0)
-        return replace(meaning, output_scales=scales, orders={})
+        return replace(meaning, output_scales=scales, orders={}, ends={})
 
     @property
     def dense_shapes(self) -> Mapping[str, Sequence[int]] | None:

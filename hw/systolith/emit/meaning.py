@@ -46,6 +46,9 @@ class Meaning:
     orders : mapping of str to mapping
         By output, if the source of the network names, shapes or orders it otherwise: ``"tensor"``,
         ``"shape"``, and ``"elements"``, for each element its index in the flattened output.
+    ends : mapping of str to str
+        By output, what turns its real values into probabilities: ``"softmax"`` or ``"sigmoid"``, if
+        that is left to the host.
     notes : tuple of str
         Work that is left to the host, in words.
     output_scales : mapping of str to float
@@ -63,6 +66,7 @@ class Meaning:
     high: int | None = None
     moved: Mapping[str, Any] = field(default_factory=dict)
     orders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ends: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -91,6 +95,7 @@ class Meaning:
                     "scale": scale,
                     "zero_point": network.tensors[name].type.zero_point,
                     **self.orders.get(name, {}),
+                    **({"then": self.ends[name]} if name in self.ends else {}),
                 }
                 for name, scale in self.output_scales.items()
             },
@@ -113,6 +118,11 @@ class Meaning:
                 name: order
                 for name, output in values["outputs"].items()
                 if (order := _some(output, ("tensor", "shape", "elements")))
+            },
+            ends={
+                name: str(output["then"])
+                for name, output in values["outputs"].items()
+                if "then" in output
             },
             notes=tuple(values.get("notes", ())),
             low=source.get("low"),

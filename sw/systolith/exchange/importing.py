@@ -18,7 +18,7 @@ from systolith.exchange.nodes.classes import append_classes
 from systolith.exchange.nodes.quantizers import read_whole_weights
 from systolith.exchange.nodes.reader import NodeReader
 from systolith.exchange.nodes.tables.quantizing import QUANTIZING
-from systolith.exchange.nodes.unsupported import TrimmedModel, drop_tail
+from systolith.exchange.nodes.unsupported import TrimmedModel, drop_tail, name_end
 from systolith.exchange.values.layouts import file_order
 from systolith.exchange.values.open_types import parse_input_type
 from systolith.exchange.values.quantizer import FloatArray, InputQuantizer, Quantizer
@@ -66,6 +66,9 @@ class ImportedModel:
     orders : dict of str to array of int64
         Index of each element of the file's tensor in the flattened result, for output layers that
         the file orders or shapes differently.
+    ends : dict of str to str
+        By output, what turns its real values into probabilities, ``"softmax"`` or ``"sigmoid"``, if
+        it was left to the host.
     notes : tuple of str
         Notes for the user on what was chosen or left to the host.
     agreement : Agreement or None
@@ -79,6 +82,7 @@ class ImportedModel:
     rounded: Mapping[str, float] = field(default_factory=dict)
     tensors: Mapping[str, str] = field(default_factory=dict)
     orders: Mapping[str, IntArray] = field(default_factory=dict)
+    ends: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
 
@@ -253,6 +257,7 @@ def import_model(
         agreement=agreement,
         tensors=tensors,
         orders={name: act.places for name, act in outputs.items() if act.places is not None},
+        ends={layer: end for layer, name in tensors.items() if (end := name_end(trimmed, name))},
         notes=tuple(draft.notes),
     )
     return _end_with_classes(imported, trimmed) if class_on_chip else imported
@@ -269,6 +274,7 @@ def _end_with_classes(imported: ImportedModel, trimmed: TrimmedModel) -> Importe
         units={**imported.units, **dict.fromkeys(ended.network.outputs, 0.0)},
         tensors=ended.tensors,
         orders=ended.orders,
+        ends={},
         notes=(*imported.notes, *ended.notes),
     )
 

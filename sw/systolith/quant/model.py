@@ -61,6 +61,8 @@ class QuantizedModel(nn.Module):
         Whether layers may depend on `input_shape`.
     gives_sequences : bool
         Whether the float model's output is (N, C, L), without the row that hardware has.
+    end : str
+        What turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``, if it was left out.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class QuantizedModel(nn.Module):
         notes: tuple[str, ...] = (),
         fixed_shape: bool = False,
         gives_sequences: bool = False,
+        end: str = "",
     ) -> None:
         super().__init__()
         self.input_quantizer = input_quantizer
@@ -81,6 +84,7 @@ class QuantizedModel(nn.Module):
         self.notes = notes
         self.fixed_shape = fixed_shape
         self.gives_sequences = gives_sequences
+        self.end = end
         own = {wiring.name: wiring.name for wiring in self.wirings}
         self._origins = {**own, **(origins or {})}
 

@@ -136,6 +136,7 @@ def prepare(
         network.notes,
         network.fixed_shape,
         network.gives_sequences,
+        network.end,
     )
     quantized.to(images.device)
     quantized.check_patterns(quantized.masks())

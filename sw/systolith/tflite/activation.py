@@ -68,6 +68,8 @@ class Draft:
     functions : dict of int to (int, tuple of FileOperator)
         By number of a tensor that a table computes: the tensor that it is a function of, and the
         file's operators between.
+    ends : dict of int to str
+        By number of a tensor, what the host turns it into probabilities with.
     class_on_chip : bool
         Whether an ARG_MAX at the end is a layer.
     padded : dict of (str, tuple of int) to str
@@ -78,6 +80,7 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     functions: dict[int, tuple[int, tuple[FileOperator, ...]]] = field(default_factory=dict)
     padded: dict[tuple[str, Padding], str] = field(default_factory=dict)
+    ends: dict[int, str] = field(default_factory=dict)
     class_on_chip: bool = False
 
     def pad(self, x: Activation) -> Activation:

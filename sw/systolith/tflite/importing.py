@@ -54,6 +54,9 @@ class ImportedTflite:
     orders : dict of str to array of int64
         Index of each element of the file's tensor in the flattened result, for output layers that
         the file orders or shapes differently.
+    ends : dict of str to str
+        By output, what turns its real values into probabilities, ``"softmax"`` or ``"sigmoid"``, if
+        it is left to the host.
     notes : tuple of str
         What is left to the host.
     agreement : KernelAgreement or None
@@ -73,6 +76,7 @@ class ImportedTflite:
     tensors: Mapping[str, str]
     output_tensors: Mapping[str, int]
     orders: Mapping[str, IntArray]
+    ends: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     agreement: KernelAgreement | None = None
     units: Mapping[str, int] = field(default_factory=dict)
@@ -170,6 +174,11 @@ def import_tflite(
         },
         output_tensors={x.layer: number for number, x in read.outputs.items()},
         orders={x.layer: order for x in read.outputs.values() if (order := _order(x)) is not None},
+        ends={
+            x.layer: read.draft.ends[number]
+            for number, x in read.outputs.items()
+            if number in read.draft.ends and not class_on_chip
+        },
         notes=tuple(read.draft.notes),
         agreement=agreement,
     )

@@ -13,6 +13,9 @@ from systolith.tflite.operators.operands import Call, network_shape
 
 __all__ = ["ReadGraph", "read_graph"]
 
+PROBABILITIES = {"SOFTMAX": "softmax", "LOG_SOFTMAX": "softmax", "LOGISTIC": "sigmoid"}
+"""What turns logits into probabilities, by operator."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReadGraph:
@@ -163,6 +166,8 @@ def _leave_ends(graph: FileGraph, draft: Draft) -> tuple[list[FileOperator], lis
         if source in outputs:
             continue
         operators.remove(operator)
+        if operator.kind in PROBABILITIES:
+            draft.ends[source] = PROBABILITIES[operator.kind]
         outputs[outputs.index(result)] = source
         tensors = graph.tensors
         draft.notes.append(

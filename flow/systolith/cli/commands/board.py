@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from systolith.cli.changes import build_changes, combine_changes, section_change
 from systolith.cli.options import (
     BOARDS,
     BoardName,
+    ClassOnChip,
     Json,
     Multipliers,
     Output,
@@ -19,6 +20,9 @@ from systolith.cli.options import (
 )
 from systolith.cli.terminal import listening, out, tracking
 from systolith.foundation import UsageError
+
+if TYPE_CHECKING:
+    from systolith.host import Guess
 
 __all__ = ["classify", "flash"]
 
@@ -35,23 +39,32 @@ def classify(
     ] = None,
     board: BoardName = None,
     multipliers: Multipliers = None,
+    class_on_chip: ClassOnChip = False,
+    top: Annotated[int, typer.Option(min=1, help="Greatest classes to show of each image.")] = 1,
     output: Output = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Let a board classify images. Exit 1 if an output is not the reference's."""
+    """Let a board classify images. Exit 1 if an output is not the reference's.
+
+    Probabilities are shown where the model had a softmax or sigmoid at its end, which the host
+    computes from the board's logits.
+    """
     if bool(pictures) == bool(images):
         raise UsageError("give either pictures or --images N")
     from systolith.host import BoardClient, open_line
     from systolith.stages import open_run
-    from systolith.stages.board import classify_on_board
+    from systolith.stages.board import classify_on_board, guess_classes
 
     with listening(quiet=as_json) as listener:
         session = open_run(
             target,
             output,
             changes=combine_changes(
-                section_changes("hardware", multipliers=multipliers), build_changes(board=board)
+                section_changes(
+                    "hardware", multipliers=multipliers, class_on_chip=class_on_chip or None
+                ),
+                build_changes(board=board),
             ),
             listener=listener,
         )
@@ -69,10 +82,11 @@ def classify(
     names = [str(path) for path in pictures or ()] or [
         f"test image {n}" for n in range(len(results))
     ]
+    guesses = [guess_classes(result, session.plan, source.meaning, top) for result in results]
     if as_json:
         rows = [
-            {"image": name, **asdict(result), "equal": result.equal}
-            for name, result in zip(names, results, strict=True)
+            {"image": name, **asdict(result), "equal": result.equal, "top": list(map(asdict, best))}
+            for name, result, best in zip(names, results, guesses, strict=True)
         ]
         print(json.dumps(rows, indent=1))
     else:
@@ -83,11 +97,21 @@ def classify(
         table.add_column("class", justify="right")
         table.add_column("cycles", justify="right", rank=1)
         table.add_column("outputs", wraps=True)
-        for name, result in zip(names, results, strict=True):
+        for name, result, best in zip(names, results, guesses, strict=True):
             equal = "equal to the reference" if result.equal else "[bold red]NOT EQUAL[/]"
-            table.add_row(name, str(result.category), f"{result.cycles:,}", equal)
+            table.add_row(name, _describe(best), f"{result.cycles:,}", equal)
         out.print(table)
     raise typer.Exit(0 if all(result.equal for result in results) else 1)
+
+
+def _describe(best: list["Guess"]) -> str:
+    """Write classes one below the other, each with its probability if that is known."""
+    return "\n".join(
+        str(guess.category)
+        if guess.probability is None
+        else f"{guess.category} ({guess.probability:.1%})"
+        for guess in best
+    )
 
 
 def flash(

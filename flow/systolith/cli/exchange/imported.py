@@ -30,6 +30,7 @@ def describe_import(imported: ImportedModel) -> dict[str, Any]:
         moved=_moves(source),
         orders={name: _order(imported, name) for name in imported.scales},
         output_scales=imported.scales,
+        ends=imported.ends,
     ).to_json(imported.network)
     # Imported inputs always saturate, so the file has no key for it.
     del meaning["input"]["overflow"]

@@ -27,6 +27,7 @@ def describe_tflite(imported: ImportedTflite) -> dict[str, Any]:
         moved=moved,
         orders={name: _order(imported, name) for name in imported.scales},
         output_scales=imported.scales,
+        ends=imported.ends,
     ).to_json(imported.network)
     # Inputs always saturate, so the file has no key for it.
     del meaning["input"]["overflow"]

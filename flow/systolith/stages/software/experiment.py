@@ -348,4 +348,6 @@ def describe_meaning(model: QuantizedModel, data: Dataset, outputs: Sequence[str
         multiply_by=normal.get("multiply_by", [1.0]),
         add=normal.get("add", [0.0]),
         rounding="half_up",
+        ends=dict.fromkeys(outputs, model.end) if model.end else {},
+        notes=model.notes,
     )

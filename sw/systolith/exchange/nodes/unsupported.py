@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from systolith.exchange.file.model_file import ModelFile, Node
 
-__all__ = ["LEFT_TO_HOST", "REWRITES", "TrimmedModel", "drop_tail"]
+__all__ = ["LEFT_TO_HOST", "REWRITES", "TrimmedModel", "drop_tail", "name_end"]
 
 LEFT_TO_HOST: Mapping[str, str] = {
     "Softmax": "leave it out at the end: the greatest logit is the same",
@@ -118,6 +118,18 @@ def drop_tail(model: ModelFile) -> TrimmedModel:
     nodes = _select_needed([node for node in model.nodes if id(node) not in gone], outputs)
     trimmed = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
     return TrimmedModel(model=trimmed, instead=instead, ends=ends, notes=tuple(notes))
+
+
+def name_end(trimmed: TrimmedModel, output: str) -> str:
+    """Name what turns logits into probabilities: softmax, sigmoid, or neither if left empty.
+
+    It is unknown if integers that the file rounds, or several operators, come between.
+    """
+    ops = [node.op for node in trimmed.ends.get(output, ()) if node.op in LEFT_TO_HOST]
+    kinds = [op for op in ops if op not in ("ArgMax", "TopK", "Hardmax")]
+    if len(kinds) != 1:
+        return ""
+    return "sigmoid" if kinds[0].endswith("Sigmoid") else "softmax"
 
 
 def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:

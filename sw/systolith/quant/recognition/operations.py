@@ -251,7 +251,15 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """Probabilities of logits, or the predicted class, left out at the very end."""
+    """Probabilities of logits, or the predicted class, left out at the very end.
+
+    Parameters
+    ----------
+    end : str
+        What the result is: ``"softmax"`` of the logits, or empty, their class.
+    """
+
+    end: str = "softmax"
 
 
 Operation = (
@@ -341,6 +349,8 @@ class FloatNetwork:
         Every layer comes after its inputs; the last one is the output.
     notes : tuple of str
         Operations left out because they do not change the predicted class.
+    end : str
+        What turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``, if it was left out.
     output : str
         Name of the recorded node with the last layer's value.
     fixed_shape : bool
@@ -357,6 +367,7 @@ class FloatNetwork:
     fixed_shape: bool
     gives_sequences: bool
     repeated: tuple[str, ...] = ()
+    end: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ class Reader(Multiplying):
                 self.operations[node] = self._recognize(node)
                 self._add(node, self.operations[node])
         self.problems += recording.problems
-        notes, output = self._check_output()
+        notes, output, end = self._check_output()
         layers, network = list(self.layers.values()), None
         if not self.problems:
             network = FloatNetwork(
@@ -107,6 +107,7 @@ class Reader(Multiplying):
                 fixed_shape=recording.reads_sizes or self.fixed_shape,
                 gives_sequences=recording.values[output].ndim == 3,
                 repeated=tuple(repeated_calls(nodes)),
+                end=end,
             )
         return Reading(
             layers=layers,
@@ -359,16 +360,17 @@ class Reader(Multiplying):
         layer.reference = node.name
         return True
 
-    def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
-        """Check the output of the model, ignoring a softmax at its end."""
-        node, notes = self.recording.output, []
-        softmaxes = [n for n, operation in self.operations.items() if operation == Softmax()]
+    def _check_output(self) -> tuple[tuple[str, ...], fx.Node, str]:
+        """Check the output, ignoring a softmax at its end. Returns notes, output, and that end."""
+        node, notes, ends = self.recording.output, [], list[str]()
+        softmaxes = [n for n, one in self.operations.items() if isinstance(one, Softmax)]
         while node is not None and isinstance(
             operation := self.operations.get(node), Softmax | Pass | Apply
         ):
             if isinstance(operation, Apply) and not operation.ordered:
                 break
             if not isinstance(operation, Pass):
+                ends.append(operation.end if isinstance(operation, Softmax) else "sigmoid")
                 softmaxes = [inner for inner in softmaxes if inner is not node]
                 notes.append(
                     f"{title(node)} is left out, as it does not change the predicted class"
@@ -389,7 +391,8 @@ class Reader(Multiplying):
         elif not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")
         assert node is not None or self.problems
-        return tuple(notes), node  # type: ignore[return-value]
+        end, *more = [end for end in ends if end] or [""]
+        return tuple(notes), node, "" if more else end  # type: ignore[return-value]
 
     def refuse(self, node: fx.Node, reason: str) -> None:
         """Report that a node is not supported."""

@@ -201,7 +201,7 @@ def _argmax(call: Call) -> Recognized:
     axis = call.arguments.get("dim")
     if axis is None or axis % len(call.input) != 1:
         return None, [f"needs dim 1, that of the classes, got {axis}; or return the logits"]
-    return Softmax(), []
+    return Softmax(end=""), []
 
 
 def _identity(call: Call) -> Recognized:
