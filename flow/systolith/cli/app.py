@@ -22,6 +22,7 @@ from systolith.cli.commands.board import classify, flash
 from systolith.cli.commands.checking import check
 from systolith.cli.commands.diagnosis import doctor
 from systolith.cli.commands.fuzzing import fuzz
+from systolith.cli.commands.rolling import roll
 from systolith.cli.commands.runner import eembc
 from systolith.cli.commands.stages import COMMANDS
 from systolith.cli.commands.tuning import tune
@@ -117,7 +118,7 @@ def init(
     out.print(f"next: {where}systolith run {FILES[0]}", highlight=False, soft_wrap=True)
 
 
-for command in (check, *COMMANDS, flash, classify, eembc, fuzz, doctor):
+for command in (check, *COMMANDS, flash, classify, eembc, roll, fuzz, doctor):
     app.command()(command)
 app.command("import")(import_network)
 app.command("export")(export_network)
