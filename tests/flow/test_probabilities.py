@@ -13,7 +13,7 @@ from systolith.network import append_argmax
 from systolith.plan import plan_network
 from systolith.quant import QuantConfig, prepare
 from systolith.stages.board import BoardResult, guess_classes
-from systolith.stages.software import describe_meaning
+from systolith.stages.software.experiment import describe_meaning
 from tests.support.networks import small_network
 
 
