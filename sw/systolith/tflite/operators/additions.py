@@ -59,7 +59,7 @@ def read_extreme(call: Call) -> Activation:
         requantize=one,
         output=act,
     )
-    return call.append(extreme, [second, second])
+    return call.append_alike(extreme, [second, second])
 
 
 def _add(call: Call, first: Activation, second: Activation) -> Activation:
@@ -81,7 +81,7 @@ def _add(call: Call, first: Activation, second: Activation) -> Activation:
         requantize=requantize_as_tflite([scale], clamp),
         output=act,
     )
-    return call.append(layer, [first, second])
+    return call.append_alike(layer, [first, second])
 
 
 def _negate(call: Call, x: Activation) -> Activation:

@@ -24,4 +24,4 @@ def read_product(call: Call) -> Activation:
         requantize=requantize_as_tflite([scale], clamp),
         output=act,
     )
-    return call.append(layer, [first, second])
+    return call.append_alike(layer, [first, second])
