@@ -139,8 +139,9 @@ def test_parts_of_any_axis(tmp_path: Path) -> None:
     joined = file.apply("CONCATENATION", rows[:2], (1, 10, 3), "ConcatenationOptions", Axis=1)
     bounds = [file.numbers(0, 1, 0, 0), file.numbers(1, 2, 5, 3), file.numbers(1, 1, 1, 1)]
     dropped = file.apply(
-        "STRIDED_SLICE", [0, *bounds], (1, 5, 3), "StridedSliceOptions", ShrinkAxisMask=2
-    )
+        "STRIDED_SLICE", [0, *bounds], (1, 5, 3), "StridedSliceOptions", BeginMask=10,
+        ShrinkAxisMask=2,
+    )  # fmt: skip
     file.check(tmp_path, file.convolve(turned, 2, (2, 2)), stacked, joined, dropped)
 
 

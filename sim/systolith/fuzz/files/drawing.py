@@ -24,14 +24,13 @@ def draw_file(choices: Choices, most_layers: int = 6) -> FileCase:
     if choices.chance(15):
         shape = (1, 1, 1, choices.integer(2, 12))
     points = _draw_inputs(sheet, shape)
-    x = points[-1]
     for _ in range(choices.integer(1, most_layers)):
         source = choices.one_of(points[::-1]) if choices.chance(25) else points[-1]
         draw = choices.one_of(DRAWS)
         points += draw(sheet, source)
     inputs = sheet.file.inputs
-    if len(points) == len(inputs):
-        points += draw_function(sheet, x)
+    if {operator.kind for operator in sheet.file.operators} <= {"RESHAPE", "TRANSPOSE"}:
+        points += draw_function(sheet, points[-1])
     outputs = [points[-1], *choices.subset(points[len(inputs) : -1], 15)]
     sheet.file.outputs = list(dict.fromkeys(outputs))
     channels = sum(sheet.shape(number)[-1] for number in inputs)

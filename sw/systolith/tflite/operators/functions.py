@@ -69,7 +69,8 @@ def read_function(call: Call) -> Activation:
     result = call.operator.outputs[0]
     channels = _count_channels(call, operators, source)
     if channels > 1 and _channels_of(source) is None:
-        source = call.draft.arrange(source)
+        vector = len(source.tensor.shape) == 2
+        source = call.draft.flatten(source) if vector else call.draft.arrange(source)
     values = _tabulate(call.graph, operators, number, result, channels)
     if (values != values[:, :1]).any():
         factors = _factors(call, operators)

@@ -40,10 +40,10 @@ def read_strided_slice(call: Call) -> Activation:
     begins, ends, strides = (call.constant(number).ravel().tolist() for number in (1, 2, 3))
     ranges: list[slice | int] = []
     for axis in range(len(begins)):
-        if options.ShrinkAxisMask() >> axis & 1:
-            ranges.append(begins[axis])
-            continue
         begin = None if options.BeginMask() >> axis & 1 else begins[axis]
+        if options.ShrinkAxisMask() >> axis & 1:
+            ranges.append(begin or 0)
+            continue
         end = None if options.EndMask() >> axis & 1 else ends[axis]
         ranges.append(slice(begin, end, strides[axis]))
     return _take(call, source, source.places[tuple(ranges)], call.output)
