@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
-from systolith.tflite.operators.additions import read_addition, read_difference, read_extreme
 from systolith.tflite.operators.classes import read_class
 from systolith.tflite.operators.functions import UNARY, read_dequantizer, read_function
 from systolith.tflite.operators.moves import read_depth_to_space, read_nearest, read_space_to_depth
 from systolith.tflite.operators.operands import Call
+from systolith.tflite.operators.pairs import (
+    read_addition,
+    read_difference,
+    read_extreme,
+    read_product,
+)
 from systolith.tflite.operators.pools import (
     read_average,
     read_greatest,
     read_maximum,
     read_mean,
 )
-from systolith.tflite.operators.products import read_product
 from systolith.tflite.operators.shapes import (
     read_concatenation,
     read_padding,
