@@ -22,12 +22,13 @@ from systolith.gateware.engines.select import SelectEngine
 from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
-from systolith.gateware.pipeline import Pipeline
+from systolith.gateware.pipeline import Pipeline, make_stage
 from systolith.gateware.primitives import Multiplier, RegisteredRam
 from systolith.gateware.requantizing.requantizer import RequantizeLanes, Requantizer
 from systolith.gateware.requantizing.requantizer_parameters import RequantizerShape
 from systolith.gateware.requantizing.thresholds import ThresholdLanes, threshold_tables
 from systolith.gateware.streams.credit_fifo import CreditFifo
+from systolith.gateware.streams.double_buffer import DoubleBuffer
 from systolith.gateware.streams.fork import Fork
 from systolith.gateware.streams.gearbox import Gearbox
 from systolith.gateware.window.row_reader import RowReader, tap_table
@@ -48,6 +49,7 @@ __all__ = [
     "ConvContents",
     "ConvEngine",
     "CreditFifo",
+    "DoubleBuffer",
     "Fork",
     "FreedCounter",
     "GatherArray",
@@ -76,6 +78,7 @@ __all__ = [
     "ThresholdLanes",
     "WindowWalker",
     "WindowWriter",
+    "make_stage",
     "tap_table",
     "technology_for",
     "threshold_tables",

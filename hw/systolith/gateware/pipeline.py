@@ -48,7 +48,7 @@ from systolith.plan import (
     signal_name,
 )
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "make_stage"]
 
 Combiner = AddEngine | MultiplyEngine
 """Engines that take pairs of transfers."""
@@ -114,7 +114,7 @@ class Pipeline(wiring.Component):
         bus = self.load if self.plan.reloadable else LOAD_BUS.const(None)
         full: Value = Const(1)
         for plan in self.plan.stages:
-            stage = self._stage(plan)
+            stage = make_stage(self.plan, plan)
             m.submodules[signal_name(plan.name)] = stage
             if getattr(stage, "loadable", False):
                 m.d.comb += stage.load_i.eq(bus)
@@ -130,40 +130,42 @@ class Pipeline(wiring.Component):
             m.d.comb += [self.loaded.eq(full), self.overflow.eq(bus.valid)]
         return m
 
-    def _stage(self, plan: StagePlan) -> StageComponent:
-        match plan:
-            case ConvPlan():
-                layer = self.plan.network[plan.name]
-                assert isinstance(layer, Conv2d | Linear)
-                return ConvEngine(plan, layer, loadable=self.plan.reloadable)
-            case PoolPlan():
-                layer = self.plan.network[plan.name]
-                assert isinstance(layer, MaxPool2d | AvgPool2d | Pad2d | Upsample)
-                return PoolEngine(plan, layer, loadable=self.plan.reloadable)
-            case AddPlan():
-                layer = self.plan.network[plan.name]
-                assert isinstance(layer, Add)
-                return AddEngine(plan, layer, loadable=self.plan.reloadable)
-            case MultiplyPlan():
-                layer = self.plan.network[plan.name]
-                assert isinstance(layer, Multiply)
-                return MultiplyEngine(plan, layer, loadable=self.plan.reloadable)
-            case TablePlan():
-                layer = self.plan.network[plan.name]
-                assert isinstance(layer, Table)
-                return TableEngine(plan, layer, loadable=self.plan.reloadable)
-            case ArgMaxPlan():
-                return ArgMaxEngine(plan)
-            case ConcatPlan():
-                return ConcatEngine(plan)
-            case SelectPlan():
-                return SelectEngine(plan)
-            case BlockPlan():
-                return BlockEngine(plan)
-            case GearboxPlan():
-                return Gearbox(plan)
-            case ForkPlan():
-                return Fork(plan)
+
+def make_stage(network: NetworkPlan, plan: StagePlan) -> StageComponent:
+    """Make the component of one stage of a planned network."""
+    match plan:
+        case ConvPlan():
+            layer = network.network[plan.name]
+            assert isinstance(layer, Conv2d | Linear)
+            return ConvEngine(plan, layer, loadable=network.reloadable)
+        case PoolPlan():
+            layer = network.network[plan.name]
+            assert isinstance(layer, MaxPool2d | AvgPool2d | Pad2d | Upsample)
+            return PoolEngine(plan, layer, loadable=network.reloadable)
+        case AddPlan():
+            layer = network.network[plan.name]
+            assert isinstance(layer, Add)
+            return AddEngine(plan, layer, loadable=network.reloadable)
+        case MultiplyPlan():
+            layer = network.network[plan.name]
+            assert isinstance(layer, Multiply)
+            return MultiplyEngine(plan, layer, loadable=network.reloadable)
+        case TablePlan():
+            layer = network.network[plan.name]
+            assert isinstance(layer, Table)
+            return TableEngine(plan, layer, loadable=network.reloadable)
+        case ArgMaxPlan():
+            return ArgMaxEngine(plan)
+        case ConcatPlan():
+            return ConcatEngine(plan)
+        case SelectPlan():
+            return SelectEngine(plan)
+        case BlockPlan():
+            return BlockEngine(plan)
+        case GearboxPlan():
+            return Gearbox(plan)
+        case ForkPlan():
+            return Fork(plan)
 
 
 def _inputs(stage: StageComponent) -> list[stream.Interface]:

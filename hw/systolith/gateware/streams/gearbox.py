@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
+from systolith.gateware.streams.double_buffer import DoubleBuffer
 from systolith.plan import GearboxPlan
 
 __all__ = ["Gearbox"]
@@ -13,8 +14,8 @@ __all__ = ["Gearbox"]
 class Gearbox(wiring.Component):
     """Gather narrow transfers into wide ones, or split wide ones into narrow ones.
 
-    One register, as wide as the wider side, is filled and then emptied. A transfer never holds
-    channels of two pixels; lanes beyond the last channel of a pixel have undefined values.
+    A :class:`DoubleBuffer`, as wide as the wider side, is filled and emptied. A transfer never
+    holds channels of two pixels; lanes beyond the last channel of a pixel have undefined values.
 
     Members
     -------
@@ -24,11 +25,11 @@ class Gearbox(wiring.Component):
     Timing
     ------
     Latency: :attr:`LATENCY` cycle from the transfer that fills the register to ``o.valid``.
-    Throughput: one transfer per cycle on the narrow side. The register is filled again in the cycle
-    of its last output: ``i.ready`` depends combinationally on ``o.ready``. Reset empties it.
+    Throughput: one transfer per cycle on the narrow side. No combinational path between `i` and
+    `o`. Reset empties it.
     """
 
-    LATENCY = 1
+    LATENCY = DoubleBuffer.LATENCY
 
     i: stream.Interface
     o: stream.Interface
@@ -41,25 +42,28 @@ class Gearbox(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the register and the counter of its narrow side."""
+        """Build the registers and the counters of the narrow side."""
         m = Module()
         plan = self.plan
+        gathers = plan.lanes_in < plan.lanes_out
         narrow = min(plan.lanes_in, plan.lanes_out)
         parts = max(plan.lanes_in, plan.lanes_out) // narrow
         width = narrow * plan.tensor.type.bits
+        m.submodules.buffer = buffer = (
+            DoubleBuffer(width, parts) if gathers else DoubleBuffer(parts * width, 1)
+        )
         part = Signal(range(parts))
         # Number of the narrow transfer within the pixel: the last one may not fill the register.
         position = Signal(range(max(plan.transfers_in, plan.transfers_out)))
         last_of_pixel = position == max(plan.transfers_in, plan.transfers_out) - 1
-        last = Signal()
-        m.d.comb += last.eq((part == parts - 1) | last_of_pixel)
-        full = Signal()
-        register = Signal(parts * width)
-        filled, emptied, step = Signal(), Signal(), Signal()
-        with m.If(emptied):
-            m.d.sync += full.eq(0)
-        with m.If(filled):
-            m.d.sync += full.eq(1)
+        last, step = Signal(), Signal()
+        m.d.comb += [
+            last.eq((part == parts - 1) | last_of_pixel),
+            self.i.ready.eq(buffer.ready),
+            self.o.valid.eq(buffer.full),
+            buffer.write.eq(self.i.valid & buffer.ready),
+            buffer.data.eq(self.i.payload),
+        ]
         with m.If(step):
             m.d.sync += [
                 part.eq(part + 1),
@@ -69,17 +73,20 @@ class Gearbox(wiring.Component):
                 m.d.sync += part.eq(0)
             with m.If(last_of_pixel):
                 m.d.sync += position.eq(0)
-        taken = self.i.valid & self.i.ready
-        given = self.o.valid & self.o.ready
-        m.d.comb += [self.o.valid.eq(full), self.i.ready.eq(~full | emptied)]
-        if plan.lanes_in < plan.lanes_out:
-            m.d.comb += [step.eq(taken), filled.eq(taken & last), emptied.eq(given)]
-            with m.If(taken):
-                m.d.sync += register.word_select(part, width).eq(self.i.payload)
-            m.d.comb += self.o.payload.eq(register)
+        given = buffer.full & self.o.ready
+        if gathers:
+            m.d.comb += [
+                step.eq(buffer.write),
+                buffer.part.eq(part),
+                buffer.complete.eq(last),
+                buffer.emptied.eq(given),
+                self.o.payload.eq(buffer.contents),
+            ]
         else:
-            m.d.comb += [step.eq(given), filled.eq(taken), emptied.eq(given & last)]
-            with m.If(taken):
-                m.d.sync += register.eq(self.i.payload)
-            m.d.comb += self.o.payload.eq(register.word_select(part, width))
+            m.d.comb += [
+                step.eq(given),
+                buffer.complete.eq(1),
+                buffer.emptied.eq(given & last),
+                self.o.payload.eq(buffer.contents.word_select(part, width)),
+            ]
         return m

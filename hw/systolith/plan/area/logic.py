@@ -157,8 +157,7 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             chosen = width * select_luts(len(stage.inputs))
             return Counter({"queue": 1, "selected bits": chosen, "RAM": memory.luts(written=True)})
         case SelectPlan():
-            bits, chosen = stage.block * stage.input.type.bits, _selected_luts(stage)
-            return Counter({"gearbox": 1, "gearbox bits": bits, "selected bits": chosen})
+            return _double_buffer_luts(_selection_bits(stage), _selected_luts(stage))
         case BlockPlan():
             parts = Counter({"output": 1, "RAM": output_buffer_luts(stage)})
             if stage.window_memory is MemoryKind.DISTRIBUTED:
@@ -167,7 +166,7 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case ForkPlan():
             return Counter({"queue": len(stage.depths)}) + _queues(stage)
         case GearboxPlan():
-            return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
+            return _double_buffer_luts(_gearbox_bits(stage))
 
 
 def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
@@ -193,13 +192,13 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case ConcatPlan():
             return Counter({"queue": 1})
         case SelectPlan():
-            return Counter({"gearbox": 1, "gearbox bits": stage.block * stage.input.type.bits})
+            return Counter({"gearbox": 1, "gearbox bits": 2 * _selection_bits(stage)})
         case BlockPlan():
             return sequencer_parts(stage) + Counter({"output": 1})
         case ForkPlan():
             return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
         case GearboxPlan():
-            return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
+            return Counter({"gearbox": 1, "gearbox bits": 2 * _gearbox_bits(stage)})
 
 
 def _ends(plan: AddPlan | MultiplyPlan | PoolPlan, reloadable: bool) -> Counter[str]:
@@ -280,5 +279,21 @@ def _selected_luts(plan: SelectPlan) -> int:
     return plan.input.type.bits * sum(select_luts(len({*places})) for places in lanes)
 
 
+def _double_buffer_luts(bits: int, chosen: int = 0) -> Counter[str]:
+    """LUT parts of two registers of `bits` bits; what fills the second is chosen by one LUT a bit.
+
+    Parameters
+    ----------
+    bits : int
+    chosen : int
+        LUTs of multiplexers behind them.
+    """
+    return Counter({"gearbox": 1, "gearbox bits": bits, "selected bits": bits + chosen})
+
+
 def _gearbox_bits(plan: GearboxPlan) -> int:
     return max(plan.lanes_in, plan.lanes_out) * plan.tensor.type.bits
+
+
+def _selection_bits(plan: SelectPlan) -> int:
+    return plan.block * plan.input.type.bits

@@ -63,7 +63,7 @@ STAGE = _integers(
 `credit_spare`: transfers that may be promised while none has left. `first_...`: where the stage's
 part of another array begins. From `freeing` on the state: windows whose room is in use again, and
 that are finished; pixel and pass (or group, or turn) at hand; first cycle without steps; transfers
-promised; transfers in a gearbox's register, or of a turn.
+promised, or of a gearbox's last complete group; transfers in its first register, or of a turn.
 """
 STREAM = _integers("begin", "offers", "takes")
 """First transfer of a stream, and how many of its offers and takes are known."""
@@ -72,7 +72,7 @@ TRANSFER = _integers("offered", "taken")
 WINDOW = _integers("needed", "freed")
 """Pixels of a frame that a window needs, and that no window after it reads."""
 GROUP = _integers("fills", "empties")
-"""Input and output transfers of one filling of a gearbox's register."""
+"""Input and output transfers of one filling of a gearbox's registers."""
 QUEUE = _integers("stream", "depth", "latency", "room_latency")
 """Queue of a fork: its output stream, and its plan."""
 TURN = _integers("stream", "transfers")
@@ -180,34 +180,40 @@ def _issue(stage: Record, model: Model) -> bool:
 
 @jit
 def _change_width(stage: Record, model: Model) -> bool:
-    """Fill a gearbox's register with the transfers of a group, then empty it.
+    """Fill a register with the transfers of a group, and empty one with those of the group before.
 
-    All output transfers of a group are offered from the cycle on in which the register is full.
+    A group moves from the first register to the second as soon as it is complete and the group
+    before it has left; the next one enters the first register from the cycle after on. Groups
+    without output transfers are dropped.
     """
     source, sink = model.streams[stage.source], model.streams[stage.sink]
     incoming, outgoing = model.transfers[source.begin :], model.transfers[sink.begin :]
     progress = False
-    while stage.pixel < stage.frames * stage.input_pixels:
+    while source.takes < source.offers and stage.pixel < stage.frames * stage.input_pixels:
         group = model.groups[stage.first_group + stage.number]
-        last = incoming[source.takes - 1].taken if source.takes else -1
+        time = incoming[source.takes].offered
+        if source.takes:
+            time = max(time, incoming[source.takes - 1].taken + 1)
+        # The last complete group moves when the one before it has left.
+        before = sink.offers - stage.reserved
+        if stage.filled == 0 and before > 0:
+            if sink.takes < before:
+                break
+            time = max(time, outgoing[before - 1].taken + 1)
+        incoming[source.takes].taken = time
+        source.takes += 1
+        stage.filled += 1
         if stage.filled == group.fills:
             for _ in range(group.empties):
-                outgoing[sink.offers].offered = last + 1
+                outgoing[sink.offers].offered = time + 1
                 sink.offers += 1
+            if group.empties:
+                stage.reserved = group.empties
             stage.filled = 0
             stage.number += 1
             if stage.number == stage.passes:
                 stage.number = 0
                 stage.pixel += 1
-        elif source.takes == source.offers or sink.takes < sink.offers:
-            break
-        else:
-            time = max(incoming[source.takes].offered, last + 1)
-            if stage.filled == 0 and sink.takes:
-                time = max(time, outgoing[sink.takes - 1].taken)
-            incoming[source.takes].taken = time
-            source.takes += 1
-            stage.filled += 1
         progress = True
     return progress
 

@@ -1,4 +1,4 @@
-"""Selection of channels by a register that narrow transfers fill and empty."""
+"""Selection of channels by registers that narrow transfers fill and empty."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,9 +84,18 @@ class SelectPlan:
 
     @property
     def cycles(self) -> int:
-        """Cycles per frame. A register is filled again in the cycle of its last output."""
-        refilled = sum(empties > 0 for _, empties in self.groups)
-        return self.pixels * (self.transfers_in + self.transfers_out - refilled)
+        """Cycles per frame: a filling enters while the one before it leaves."""
+        return self.pixels * sum(map(max, self._refills()))
+
+    def _refills(self) -> Iterator[tuple[int, int]]:
+        """Transfers that leave, and those that enter meanwhile, of each filling that leaves.
+
+        Fillings that are dropped enter with the next one that is not.
+        """
+        kept = [place for place, (_, empties) in enumerate(self.groups) if empties]
+        for this, following in zip(kept, [*kept[1:], kept[0]], strict=True):
+            blocks = (following - this - 1) % len(self.groups) + 1
+            yield self.groups[this][1], blocks * self.groups[0][0]
 
     def _problems(self) -> Iterator[str]:
         channels = self.input.shape[0]

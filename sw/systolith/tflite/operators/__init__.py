@@ -9,7 +9,6 @@ from systolith.tflite.operators.table import (
     KERNELS,
     REWRITES,
     SHAPING,
-    VALUEWISE,
     Kernel,
     kernel_rows,
 )
@@ -19,7 +18,6 @@ __all__ = [
     "KERNELS",
     "REWRITES",
     "SHAPING",
-    "VALUEWISE",
     "Kernel",
     "kernel_rows",
 ]

@@ -91,7 +91,8 @@ def append_channelwise(
     layer = _in_one(call, call.name, function, constants)
     if layer is None:
         layer = _in_two(call, act, function, constants)
-    return call.append_alike(layer, [source] * len(layer.inputs))
+    made = call.append(layer, [source] * len(layer.inputs))
+    return replace(made, flattened=source.flattened)
 
 
 def _in_one(call: Call, name: str, function: _Function, constants: IntArray | None) -> Layer | None:

@@ -38,7 +38,8 @@ def read_nearest(call: Call) -> Activation:
 
 
 def _image(call: Call) -> Activation:
-    return call.draft.pad(call.image(0))
+    call.image(0)
+    return call.unpadded(0)
 
 
 def _nearest(size: int, wanted: int, aligned: bool, centred: bool) -> list[int]:

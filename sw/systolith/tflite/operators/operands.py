@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from systolith.network import ActType, Layer, Shape, Tensor
-from systolith.tflite.activation import FULL_INTEGER, Activation, act_type
-from systolith.tflite.draft import Draft
+from systolith.tflite.activation import FULL_INTEGER, Activation, Draft, act_type
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator, FileTensor
-from systolith.tflite.places import image_places
 
 __all__ = ["Call", "network_shape"]
 
@@ -85,17 +81,15 @@ class Call:
         return tensor.values
 
     def image(self, number: int) -> Activation:
-        """Return a computed input that is an image, in the usual order."""
+        """Return a computed input that is an image."""
         x = self.activation(number)
-        if len(x.tensor.shape) != 4:
-            raise TfliteError(
-                [f"reads '{x.tensor.name}' {x.tensor.shape}; images (1, H, W, C) are read"]
-            )
-        return self.draft.arrange(x)
+        if len(x.shape) != 3:
+            raise TfliteError([f"reads a vector, '{x.tensor.name}'; images (1, H, W, C) are read"])
+        return x
 
     def vector(self, number: int) -> Activation:
-        """Return a computed input whose layer gives a vector; an image is flattened."""
-        return self.draft.flatten(self.activation(number), self.unused("input"))
+        """Return a computed input as a vector; an image is flattened."""
+        return self.draft.flatten(self.activation(number), f"{self.name}_input")
 
     def unpadded(self, number: int) -> Activation:
         """Return a computed input; padding becomes a layer of its own."""
@@ -113,41 +107,21 @@ class Call:
         return Tensor(x.shape, x.type)
 
     def append(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
-        """Add a layer that computes the operator's result, in the usual order.
+        """Add a layer that computes the operator's result.
 
         Raises
         ------
         TfliteError
             If the layer does not fit its inputs, or gives another shape than the file says.
         """
-        wanted = network_shape(self.output)
-        x = self.append_ordered(layer, sources)
-        if x.shape != wanted:
-            raise TfliteError([f"gives shape {wanted}, but the layer gives {x.shape}"])
-        return x
-
-    def append_ordered(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
-        """Add a layer whose result has the usual order; the file may give it other axes."""
-        shape, output = self._append(layer, sources), self.output
-        if prod(shape) != prod(output.shape):
-            raise TfliteError([f"gives {output.shape}, but the layer gives {shape}"])
-        places = image_places(shape) if len(shape) == 3 else np.arange(shape[0])
-        return Activation(
-            layer=layer.name, tensor=output, shape=shape, places=places.reshape(output.shape)
-        )
-
-    def append_alike(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
-        """Add a layer whose values lie where those of the first source do."""
-        shape, output = self._append(layer, sources), self.output
-        places = sources[0].places.reshape(output.shape)
-        return Activation(layer=layer.name, tensor=output, shape=shape, places=places)
-
-    def _append(self, layer: Layer, sources: Sequence[Activation]) -> Shape:
         shapes = [x.shape for x in sources]
         if problems := list(layer.problems(shapes)):
             raise TfliteError(problems)
+        shape, wanted = layer.output_shape(shapes), network_shape(self.output)
+        if shape != wanted:
+            raise TfliteError([f"gives shape {wanted}, but the layer gives {shape}"])
         self.draft.layers.append(layer)
-        return layer.output_shape(shapes)
+        return Activation(layer=layer.name, tensor=self.output, shape=shape)
 
     def append_all(self, layers: Sequence[Layer], source: Activation) -> Activation:
         """Add layers, each behind the one before; the last one computes the operator's result."""
@@ -161,7 +135,7 @@ class Call:
 
 
 def network_shape(tensor: FileTensor) -> Shape:
-    """Give the shape of an activation in the network: (C, H, W), (C, 1, L) or (features,).
+    """Give the shape of an activation in the network: (C, H, W), or (features,).
 
     Raises
     ------
@@ -171,8 +145,6 @@ def network_shape(tensor: FileTensor) -> Shape:
     match tensor.shape:
         case (1, height, width, channels):
             return channels, height, width
-        case (1, length, channels):
-            return channels, 1, length
         case (1, features):
             return (features,)
         case shape if shape and shape[0] != 1:
@@ -180,5 +152,6 @@ def network_shape(tensor: FileTensor) -> Shape:
                 [f"'{tensor.name}' has a batch of {shape[0]}; convert the model for a batch of 1"]
             )
         case shape:
-            known = "(1, H, W, C), (1, L, C) and (1, features)"
-            raise TfliteError([f"'{tensor.name}' has shape {shape}; {known} are supported"])
+            raise TfliteError(
+                [f"'{tensor.name}' has shape {shape}; (1, H, W, C) and (1, features) are supported"]
+            )
