@@ -1,13 +1,15 @@
 """An activation of a file, and the layer of the network that computes it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from systolith.network import ActType, Flatten, Layer, Pad2d, Padding, Shape
+import numpy as np
+
+from systolith.network import ActType, IntArray, Padding, Shape
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileOperator, FileTensor
-from systolith.tflite.names import name_layer
+from systolith.tflite.places import image_places
 
-__all__ = ["FULL_INTEGER", "Activation", "Draft", "act_type"]
+__all__ = ["FULL_INTEGER", "NO_PADDING", "Activation", "act_type"]
 
 FULL_INTEGER = (
     "convert the model with full-integer quantization (inference_input_type and "
@@ -27,10 +29,9 @@ class Activation:
     tensor : FileTensor
         Images are (1, H, W, C) in the file.
     shape : tuple of int
-        Shape in the network: (C, H, W) or (features,).
-    flattened : tuple of int, optional
-        Shape (C, H, W) of the image that this vector was: the file orders it by (H, W, C), the
-        network by (C, H, W). None for others.
+        Shape of the layer's result: (C, H, W) or (features,).
+    places : array of int64, shape of the tensor
+        Index of each element in the flattened result of the layer, padding included.
     padding : tuple of int
         Rows and columns of zeros at top, bottom, left and right that are not part of `layer`.
     reals : tuple of FileOperator
@@ -41,7 +42,7 @@ class Activation:
     layer: str
     tensor: FileTensor
     shape: Shape
-    flattened: Shape | None = None
+    places: IntArray
     padding: Padding = NO_PADDING
     reals: tuple[FileOperator, ...] = ()
 
@@ -55,67 +56,48 @@ class Activation:
         """Real value of one unit; a float32. Classes stand for themselves."""
         return float(self.tensor.scale[0]) if len(self.tensor.scale) else 1.0
 
+    @property
+    def whole_shape(self) -> Shape:
+        """Shape with the padding."""
+        if len(self.shape) != 3:
+            return self.shape
+        channels, height, width = self.shape
+        top, bottom, left, right = self.padding
+        return channels, height + top + bottom, width + left + right
 
-@dataclass(slots=True, kw_only=True)
-class Draft:
-    """The network while it is read.
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the file has the values of an image pixel by pixel, whatever its axes are."""
+        if len(self.shape) != 3:
+            return False
+        return np.array_equal(self.places.ravel(), image_places(self.whole_shape).ravel())
 
-    Attributes
-    ----------
-    layers : list of Layer
-    notes : list of str
-        What is left to the host.
-    functions : dict of int to (int, tuple of FileOperator)
-        By number of a tensor that a table computes: the tensor that it is a function of, and the
-        file's operators between.
-    ends : dict of int to str
-        By number of a tensor, what the host turns it into probabilities with.
-    class_on_chip : bool
-        Whether an ARG_MAX at the end is a layer.
-    padded : dict of (str, tuple of int) to str
-        Layers of padded images, by the image's layer and the padding.
-    """
+    @property
+    def is_image(self) -> bool:
+        """Whether this is an image (1, H, W, C), or a sequence (1, L, C), in the usual order."""
+        match self.tensor.shape:
+            case (1, height, width, _):
+                fits = self.whole_shape[1:] == (height, width)
+            case (1, length, _):
+                fits = sorted(self.whole_shape[1:]) == sorted((1, length))
+            case _:
+                return False
+        return fits and self.is_ordered
 
-    layers: list[Layer] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    functions: dict[int, tuple[int, tuple[FileOperator, ...]]] = field(default_factory=dict)
-    padded: dict[tuple[str, Padding], str] = field(default_factory=dict)
-    ends: dict[int, str] = field(default_factory=dict)
-    class_on_chip: bool = False
+    def view(self, tensor: FileTensor, places: IntArray | None = None) -> "Activation":
+        """Return the values as another tensor, in the same order or at other places.
 
-    def pad(self, x: Activation) -> Activation:
-        """Make the padding of an image a layer of its own; other tensors stay as they are."""
-        if not any(x.padding):
-            return x
-        top, bottom, left, right = x.padding
-        channels, height, width = x.shape
-        shape = channels, height + top + bottom, width + left + right
-        key = x.layer, x.padding
-        if key not in self.padded:
-            self.padded[key] = name_layer(
-                [x.tensor.name], "PAD", [layer.name for layer in self.layers]
-            )
-            self.layers.append(Pad2d(name=self.padded[key], input=x.layer, padding=x.padding))
-        return replace(x, layer=self.padded[key], shape=shape, padding=NO_PADDING)
-
-    def drop_unread(self, outputs: set[str]) -> None:
-        """Drop layers that no output depends on."""
-        needed, kept = set(outputs), []
-        for layer in reversed(self.layers):
-            if layer.name in needed:
-                needed.update(layer.inputs)
-                kept.append(layer)
-        self.layers = kept[::-1]
-
-    def flatten(self, x: Activation, name: str) -> Activation:
-        """Make an image a vector; a vector stays as it is."""
-        if len(x.shape) == 1:
-            return x
-        x = self.pad(x)
-        channels, height, width = x.shape
-        self.layers.append(Flatten(name=name, input=x.layer))
-        moved = x.shape if height * width > 1 else None
-        return replace(x, layer=name, shape=(channels * height * width,), flattened=moved)
+        Raises
+        ------
+        TfliteError
+            If the tensor has another scale or type, or another number of values.
+        """
+        if act_type(tensor) != self.type or float(tensor.scale[0]) != self.scale:
+            raise TfliteError(["changes the scale of values that it only moves"])
+        places = self.places if places is None else places
+        if places.size != np.prod(tensor.shape):
+            raise TfliteError([f"makes {tensor.shape} of {places.shape}: not supported"])
+        return replace(self, tensor=tensor, places=places.reshape(tensor.shape))
 
 
 def act_type(tensor: FileTensor) -> ActType:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import parse_tflite
 from systolith.tflite.narrowing import narrow_multipliers
 from systolith.tflite.operators.classes import append_classes
+from systolith.tflite.places import invert_places
 from systolith.tflite.reading import read_graph
 from systolith.tflite.reference import KernelAgreement, compare_with_kernels
 
@@ -40,9 +40,10 @@ class ImportedTflite:
     input_scale : float
         Real value of one unit of the input.
     input_tensor : str
-        The file's tensor that is the network's input.
+        The file's tensor that is the network's input; the names of several, with commas between.
     input_shape : tuple of int
-        Shape of one image in the file: (H, W, C) or (features,).
+        Shape of one image in the file: (H, W, C) or (features,). The channels of several inputs
+        follow each other.
     input_places : array of int64, of the network's input shape
         Index of each element in the flattened image of the file.
     scales : dict of str to float
@@ -142,7 +143,7 @@ def import_tflite(
     path = Path(path)
     graph = parse_tflite(path)
     read = read_graph(graph, class_on_chip=class_on_chip)
-    source = read.source
+    source = read.inputs.source
     network = IntegerNetwork(
         name=_network_name(graph.name),
         input=Tensor(source.shape, source.type),
@@ -151,10 +152,7 @@ def import_tflite(
     )
     agreement = None
     if check:
-        hosted = graph.tensors[graph.inputs[0]] is not source.tensor
-        agreement = compare_with_kernels(
-            path, network, source, read.values, count=images, hosted=hosted
-        )
+        agreement = compare_with_kernels(path, network, read.inputs, read.values, count=images)
     logits: dict[str, str] = {}
     if class_on_chip:
         network, logits = append_classes(network)
@@ -165,7 +163,7 @@ def import_tflite(
         input_scale=source.scale,
         input_tensor=source.tensor.name,
         input_shape=source.tensor.shape[1:],
-        input_places=_places(source),
+        input_places=invert_places(source.places, source.shape),
         scales={x.layer: x.scale for x in read.outputs.values()},
         tensors={
             x.layer: graph.tensors[number].name
@@ -211,24 +209,11 @@ def _rename_outputs(imported: ImportedTflite, logits: dict[str, str]) -> Importe
     )
 
 
-def _places(source: Activation) -> IntArray:
-    """Give the index of each element of the network's input in the file's image."""
-    count = np.arange(prod(source.shape))
-    if len(source.shape) == 1:
-        return count
-    channels, height, width = source.shape
-    return np.asarray(count.reshape(height, width, channels).transpose(2, 0, 1))
-
-
 def _order(x: Activation) -> IntArray | None:
     """Give the index of each element of the file's tensor in the layer's result."""
-    image = x.flattened or x.shape
-    if len(x.tensor.shape) == 1:  # the class of a vector
-        return np.zeros((), np.int64)
-    if len(image) == 1:
-        return None
-    places = np.arange(prod(image)).reshape(image).transpose(1, 2, 0)
-    return np.asarray(places.reshape(x.tensor.shape[1:]))
+    shape = x.tensor.shape
+    places = x.places.reshape(shape[1:] if shape[:1] == (1,) else shape)
+    return None if np.array_equal(places, np.arange(x.shape[0])) else np.asarray(places)
 
 
 def _network_name(name: str) -> str:

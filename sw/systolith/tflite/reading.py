@@ -1,15 +1,18 @@
 """From the operators of a file to the layers of a network; all problems at once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from systolith.network import INPUT, NetworkError
-from systolith.tflite.activation import Activation, Draft, act_type
+from systolith.tflite.activation import Activation, act_type
+from systolith.tflite.draft import Draft
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
+from systolith.tflite.inputs import FileInputs, read_inputs
 from systolith.tflite.names import name_layer
-from systolith.tflite.operators import HOST_ENDS, KERNELS, REWRITES, SHAPING
-from systolith.tflite.operators.operands import Call, network_shape
+from systolith.tflite.operators import HOST_ENDS, KERNELS, REWRITES, SHAPING, VALUEWISE
+from systolith.tflite.operators.operands import Call
+from systolith.tflite.turning import turn_back, turn_inputs, turn_operator, turns
 
 __all__ = ["ReadGraph", "read_graph"]
 
@@ -23,8 +26,7 @@ class ReadGraph:
 
     Attributes
     ----------
-    source : Activation
-        The network's input.
+    inputs : FileInputs
     draft : Draft
     values : dict of int to Activation
         By number of tensor.
@@ -32,7 +34,7 @@ class ReadGraph:
         Outputs of the network, by number of tensor.
     """
 
-    source: Activation
+    inputs: FileInputs
     draft: Draft
     values: dict[int, Activation]
     outputs: dict[int, Activation]
@@ -46,25 +48,14 @@ def read_graph(graph: FileGraph, *, class_on_chip: bool = False) -> ReadGraph:
     TfliteError
         With every problem; those of operators behind a wrong one are not looked for.
     """
-    if len(graph.inputs) != 1 or not graph.outputs:
-        raise TfliteError(
-            [f"the file has {len(graph.inputs)} inputs; files with one input are supported"]
-        )
-    draft = Draft(class_on_chip=class_on_chip)
+    if not graph.outputs:
+        raise TfliteError(["the file has no outputs"])
+    draft = Draft(class_on_chip=class_on_chip, pixels=_find_pixels(graph))
     operators, outputs = _leave_ends(graph, draft)
-    operators, first = _leave_start(graph, operators, draft)
-    operators, shaped = _shape_input(graph, operators, first)
-    try:
-        tensor = graph.tensors[first]
-        act_type(tensor)
-        shape = network_shape(graph.tensors[shaped])
-        source = Activation(layer=INPUT, tensor=tensor, shape=shape)
-    except TfliteError as error:
-        raise TfliteError(f"input: {problem}" for problem in error.problems) from None
-    values, broken = {first: source}, set[int]()
-    values[shaped] = replace(source, tensor=graph.tensors[shaped])
+    inputs = read_inputs(graph, operators, draft)
+    values, broken = dict(inputs.values), set[int]()
     problems: list[str] = []
-    for operator in operators:
+    for operator in inputs.operators:
         if broken & set(operator.inputs):
             broken.update(operator.outputs)
             # A reason of its own is reported, too.
@@ -90,11 +81,11 @@ def read_graph(graph: FileGraph, *, class_on_chip: bool = False) -> ReadGraph:
         ]
     if problems:
         raise TfliteError(problems)
-    ends = {number: draft.pad(values[number]) for number in outputs}
+    ends = _read_ends(graph, values, outputs, draft)
     draft.drop_unread({x.layer for x in ends.values()})
     kept = {INPUT, *(layer.name for layer in draft.layers)}
     return ReadGraph(
-        source=source,
+        inputs=inputs,
         draft=draft,
         values={
             number: x
@@ -108,10 +99,11 @@ def read_graph(graph: FileGraph, *, class_on_chip: bool = False) -> ReadGraph:
 def _read(
     graph: FileGraph, operator: FileOperator, values: dict[int, Activation], draft: Draft
 ) -> tuple[Activation, ...]:
-    ends = operator.kind in HOST_ENDS
-    if operator.kind not in KERNELS or (ends and not draft.class_on_chip):
+    kernel = KERNELS.get(operator.kind)
+    if kernel is None or (kernel.classes and not draft.class_on_chip):
         raise TfliteError([_unsupported(operator.kind)])
-    if ends and any(set(operator.outputs) & set(other.inputs) for other in graph.operators):
+    read = {number for other in graph.operators for number in other.inputs}
+    if kernel.classes and read & set(operator.outputs):
         raise TfliteError(["is supported at the end only, but its class is read"])
     output = graph.tensors[operator.outputs[0]]
     weights = [graph.tensors[number].name for number in operator.inputs[1:2] if number >= 0]
@@ -120,12 +112,47 @@ def _read(
         operator.kind,
         [layer.name for layer in draft.layers],
     )
-    call = Call(graph=graph, operator=operator, name=name, values=values, draft=draft)
-    kernel = KERNELS[operator.kind]
     if not (kernel.reals or kernel.classes):
         act_type(output)
+    turned = turns(operator, values)
+    if turned:
+        place = graph.operators.index(operator)
+        graph = turn_operator(graph, operator)
+        operator, values = graph.operators[place], turn_inputs(graph, operator, values)
+    call = Call(graph=graph, operator=operator, name=name, values=values, draft=draft)
     results = kernel.read(call)
+    if turned:
+        assert isinstance(results, Activation)
+        return (turn_back(results, output),)
     return results if isinstance(results, tuple) else (results,)
+
+
+def _find_pixels(graph: FileGraph) -> set[int]:
+    """Find vectors that become images of one pixel: gates of squeeze-and-excitation."""
+    pixels: set[int] = set()
+    for operator in reversed(graph.operators):
+        shapes = [graph.tensors[number].shape for number in operator.outputs]
+        image = operator.kind in SHAPING and len(shapes[0]) == 4 and shapes[0][1:3] == (1, 1)
+        through = operator.kind == "FULLY_CONNECTED" or operator.kind in VALUEWISE
+        if image or (through and pixels & set(operator.outputs)):
+            pixels |= {n for n in operator.inputs if n >= 0 and len(graph.tensors[n].shape) == 2}
+    return pixels
+
+
+def _read_ends(
+    graph: FileGraph, values: dict[int, Activation], outputs: list[int], draft: Draft
+) -> dict[int, Activation]:
+    """Give the outputs: vectors have a layer that flattens, and no layer has two outputs."""
+    ends: dict[int, Activation] = {}
+    for number in dict.fromkeys(outputs):
+        x = draft.pad(values[number])
+        if len(x.tensor.shape) == 2 or x.layer in {end.layer for end in ends.values()}:
+            x = draft.flatten(x)
+        if same := [end for end in ends.values() if end.layer == x.layer]:
+            names = f"'{x.tensor.name}' and '{same[0].tensor.name}'"
+            raise TfliteError([f"outputs {names} have the same values; leave one out"])
+        ends[number] = x
+    return ends
 
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
@@ -179,35 +206,3 @@ def _leave_ends(graph: FileGraph, draft: Draft) -> tuple[list[FileOperator], lis
 
 def _on_chip(operator: FileOperator, draft: Draft) -> bool:
     return draft.class_on_chip and operator.kind == "ARG_MAX"
-
-
-def _leave_start(
-    graph: FileGraph, operators: list[FileOperator], draft: Draft
-) -> tuple[list[FileOperator], int]:
-    """Leave a quantizer of float images to the host. Returns the other operators, and the input."""
-    (first,) = graph.inputs
-    readers = [operator for operator in operators if first in operator.inputs]
-    if graph.tensors[first].type not in ("FLOAT32", "UINT8") or len(readers) != 1:
-        return operators, first
-    (reader,) = readers
-    if reader.kind != "QUANTIZE":
-        return operators, first
-    draft.notes.append(
-        f"QUANTIZE of '{graph.tensors[first].name}' is left to the host: the network's input is "
-        f"'{graph.tensors[reader.outputs[0]].name}'"
-    )
-    return [operator for operator in operators if operator is not reader], reader.outputs[0]
-
-
-def _shape_input(
-    graph: FileGraph, operators: list[FileOperator], first: int
-) -> tuple[list[FileOperator], int]:
-    """Let the network's input have the shape that the only reader of the file's input gives it."""
-    readers = [operator for operator in operators if first in operator.inputs]
-    if len(readers) != 1 or readers[0].kind not in SHAPING or first in graph.outputs:
-        return operators, first
-    (reader,) = readers
-    if len(graph.tensors[reader.outputs[0]].shape) != 4:
-        return operators, first
-    rest = [operator for operator in operators if operator is not reader]
-    return rest, reader.outputs[0]

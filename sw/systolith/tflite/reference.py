@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.network import INPUT, IntArray, IntegerNetwork, trace
+from systolith.network import INPUT, IntegerNetwork, trace
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import KernelDisagreementError, TfliteError
+from systolith.tflite.inputs import FileInputs
+from systolith.tflite.places import invert_places
 
 __all__ = ["KernelAgreement", "compare_with_kernels", "run_kernels"]
 
@@ -53,7 +55,8 @@ def run_kernels(
     ----------
     path : Path or str
     images : array of int8, shape (N, ...)
-        In the file's layout, without the batch of 1.
+        In the file's layout, without the batch of 1; the channels of several inputs follow each
+        other.
     tensors : tuple of int
         Numbers of tensors to return; the outputs if there are none.
 
@@ -78,25 +81,27 @@ def run_kernels(
     # An operator that the interpreter does not know is a ValueError.
     except (RuntimeError, ValueError) as error:
         raise TfliteError([f"TFLite itself refuses '{path}': {error}"]) from error
-    (source,) = interpreter.get_input_details()
+    sources = interpreter.get_input_details()
+    ends = np.cumsum([source["shape"][-1] for source in sources])
     wanted = tensors or tuple(output["index"] for output in interpreter.get_output_details())
     results: list[list[NDArray[Any]]] = [[] for _ in wanted]
     for image in images:
-        interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
+        for source, part in zip(sources, np.split(image, ends[:-1], axis=-1), strict=True):
+            interpreter.set_tensor(source["index"], part[None].astype(source["dtype"]))
         interpreter.invoke()
         for values, number in zip(results, wanted, strict=True):
-            values.append(interpreter.get_tensor(number)[0].copy())
+            tensor = interpreter.get_tensor(number)
+            values.append(tensor[0].copy() if tensor.shape[:1] == (1,) else tensor.copy())
     return [np.array(values) for values in results]
 
 
 def compare_with_kernels(
     path: Path,
     network: IntegerNetwork,
-    source: Activation,
+    inputs: FileInputs,
     values: Mapping[int, Activation],
     *,
     count: int,
-    hosted: bool,
 ) -> KernelAgreement:
     """Compare every layer with the reference kernels on random images.
 
@@ -104,33 +109,33 @@ def compare_with_kernels(
     ----------
     path : Path
     network : IntegerNetwork
-    source : Activation
-        The network's input.
+    inputs : FileInputs
     values : mapping of int to Activation
         Results of layers, by number of tensor.
     count : int
         Number of images.
-    hosted : bool
-        Whether the file quantizes real images, which the network leaves to the host.
 
     Raises
     ------
     KernelDisagreementError
         If a value differs; it names the first layer.
     """
+    source = inputs.source
     act = source.type
     shape = (count, *source.tensor.shape[1:])
     images = np.random.default_rng(SEED).integers(act.low, act.high + 1, shape)
     numbers = tuple(number for number, x in values.items() if x.layer != INPUT)
-    found = trace(network, _arrange(images, source))
+    flat = images.reshape(count, -1)
+    found = trace(network, flat[:, invert_places(source.places, source.shape)])
     total = 0
     # A quantizer that is left to the host passes on the integers whose real values it gets.
-    given = (images - act.zero_point) * source.scale if hosted else images
+    given = (images - act.zero_point) * source.scale if inputs.hosted else images
     for number, result in zip(numbers, run_kernels(path, given, numbers), strict=True):
         x = values[number]
-        wanted = _arrange(result, x)
+        wanted = result.reshape(count, -1).astype(np.int64)
         total += wanted.size
-        differing = int((found[x.layer] != wanted).sum())
+        own = found[x.layer].reshape(count, -1)[:, x.places.ravel()]
+        differing = int((own != wanted).sum())
         if differing:
             raise KernelDisagreementError(
                 f"layer '{x.layer}': {differing:,} of {wanted.size:,} values differ from "
@@ -142,14 +147,3 @@ def compare_with_kernels(
         layers=len(numbers),
         values=total,
     )
-
-
-def _arrange(values: NDArray[Any], x: Activation) -> IntArray:
-    """Bring values of the file into the order and shape of the layer."""
-    integers = values.astype(np.int64)
-    image = x.flattened or x.shape
-    if len(image) == 1:
-        return integers.reshape(len(values), -1)
-    channels, height, width = image
-    moved = integers.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
-    return np.asarray(moved.reshape(len(values), *x.shape))

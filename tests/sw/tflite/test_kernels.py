@@ -180,7 +180,7 @@ def test_products(gate: tuple[int, int, int], tmp_path: Path) -> None:
     second = model.convolution(model.inputs[0], channels)
     if (high, wide) == (1, 1):
         second = model.mean(second, keeps=True)
-    results = []
+    results: list[int] = []
     for pair, activation in (((first, second), 0), ((second, first), RELU)):
         result = model.activation(f"model/mul{len(results)}/mul", (1, 7, 6, 3))
         model.operator("MUL", pair, [result], "MulOptions", FusedActivationFunction=activation)

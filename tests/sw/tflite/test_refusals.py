@@ -39,12 +39,12 @@ def test_all_unsupported_operators_are_listed(tmp_path: Path) -> None:
     file.operator("ELU", [first], [swished])
     second = _dense(file, swished, "second", zero=5)
     turned = file.tensor("turned", (1, 2), 0.1)
-    file.operator("TRANSPOSE", [second], [turned])
+    file.operator("SVDF", [second], [turned])
     third = _dense(file, first, "third", zero=5)
     file.outputs = [turned, third]
     assert _problems(file, tmp_path / "m.tflite") == [
         f"operator 1, ELU of 'model/swish/mul': {WITHOUT_KERNEL}",
-        "operator 3, TRANSPOSE of 'turned': is not supported; keep the order (N, H, W, C)",
+        "operator 3, SVDF of 'turned': is not supported; use a depthwise convolution over time",
         f"operator 4, FULLY_CONNECTED of 'model/third/BiasAdd': {SYMMETRIC}",
     ]
 

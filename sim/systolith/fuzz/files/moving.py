@@ -1,26 +1,19 @@
 """Draw operators that move values."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from systolith.fuzz.files.ordering import draw_order, draw_shape, draw_shuffle
 from systolith.fuzz.files.sheet import Sheet
 
-__all__ = ["draw_move", "draw_shape"]
+__all__ = ["draw_move"]
 
 
 def draw_move(sheet: Sheet, source: int) -> list[int]:
     """Draw padding, a slice, a split, joined tensors, resizing, blocks, or another shape."""
-    moves = [_draw_slice, _draw_split, _draw_join, _draw_vector]
+    moves = [_draw_slice, _draw_split, _draw_join, _draw_vector, draw_order, draw_order]
     if len(sheet.shape(source)) == 4:
-        moves += [_draw_padding, _draw_resize, _draw_blocks]
+        moves += [_draw_padding, _draw_resize, _draw_blocks, draw_shuffle]
     return sheet.choices.one_of(moves)(sheet, source)
-
-
-def draw_shape(sheet: Sheet, source: int, shape: Sequence[int]) -> int:
-    """Draw another shape of the same values."""
-    wanted = sheet.constant(list(shape))
-    return sheet.operator("RESHAPE", [source, wanted], shape, like=source)
 
 
 def _draw_padding(sheet: Sheet, source: int) -> list[int]:
@@ -52,6 +45,9 @@ def _draw_slice(sheet: Sheet, source: int) -> list[int]:
         return [sheet.operator("SLICE", inputs, sizes, like=source)]
     strides = [1, *(choices.integer(1, 2) for _ in shape[1:])]
     begin_mask, end_mask = choices.integer(0, 15), choices.integer(0, 15)
+    dropped = choices.integer(1, len(shape) - 1) if choices.chance(15) and len(shape) > 2 else 0
+    if dropped:
+        ends[dropped], strides[dropped] = begins[dropped] + 1, 1
     sizes = [
         len(range(
             0 if begin_mask >> axis & 1 else begins[axis],
@@ -60,11 +56,14 @@ def _draw_slice(sheet: Sheet, source: int) -> list[int]:
         ))
         for axis, size in enumerate(shape)
     ]  # fmt: skip
+    if dropped:
+        del sizes[dropped]
     inputs = [source, *(sheet.constant(values) for values in (begins, ends, strides))]
     return [
         sheet.operator(
             "STRIDED_SLICE", inputs, sizes, "StridedSliceOptions", like=source,
             BeginMask=begin_mask, EndMask=end_mask,
+            ShrinkAxisMask=1 << dropped if dropped else 0,
         )
     ]  # fmt: skip
 
@@ -95,12 +94,17 @@ def _draw_split(sheet: Sheet, source: int) -> list[int]:
 
 
 def _draw_join(sheet: Sheet, source: int) -> list[int]:
-    """Draw joined channels of the tensor and others of its scale, or requantized ones."""
+    """Draw the tensor joined with others of its scale, or requantized ones; mostly channels."""
     shape = sheet.shape(source)
+    axis = len(shape) - 1 if sheet.choices.chance(80) else sheet.choices.integer(1, len(shape) - 1)
+    rest = shape[:axis] + shape[axis + 1 :]
     same = [
         number
         for number, tensor in enumerate(sheet.file.tensors)
-        if tensor.shape[:-1] == shape[:-1] and tensor.dtype == "int8" and tensor.values is None
+        if len(tensor.shape) == len(shape)
+        and tensor.shape[:axis] + tensor.shape[axis + 1 :] == rest
+        and tensor.dtype == "int8"
+        and tensor.values is None
     ]
     inputs = [source]
     for _ in range(sheet.choices.integer(1, 2)):
@@ -109,12 +113,12 @@ def _draw_join(sheet: Sheet, source: int) -> list[int]:
         if (mine.scale, mine.zero) != (given.scale, given.zero):
             other = sheet.operator("QUANTIZE", [other], given.shape, like=source)
         inputs.append(other)
-    channels = sum(sheet.shape(number)[-1] for number in inputs)
-    axis = sheet.choices.one_of((-1, len(shape) - 1))
+    size = sum(sheet.shape(number)[axis] for number in inputs)
+    counted = sheet.choices.one_of((axis - len(shape), axis))
     return [
         sheet.operator(
-            "CONCATENATION", inputs, (*shape[:-1], channels), "ConcatenationOptions", like=source,
-            Axis=axis,
+            "CONCATENATION", inputs, (*shape[:axis], size, *shape[axis + 1 :]),
+            "ConcatenationOptions", like=source, Axis=counted,
         )
     ]  # fmt: skip
 
@@ -158,7 +162,7 @@ def _draw_blocks(sheet: Sheet, source: int) -> list[int]:
 def _draw_vector(sheet: Sheet, source: int) -> list[int]:
     """Draw an image as a vector, perhaps as an image again."""
     shape = sheet.shape(source)
-    if len(shape) == 4:
+    if len(shape) > 2:
         flat = draw_shape(sheet, source, (1, int(np.prod(shape))))
         return [flat, draw_shape(sheet, flat, shape)] if sheet.choices.chance(20) else [flat]
     return [draw_shape(sheet, source, (1, 1, 1, shape[1]))] if sheet.choices.chance(30) else []

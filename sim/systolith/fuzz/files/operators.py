@@ -27,7 +27,8 @@ REAL_FUNCTIONS = ("TANH", "LOGISTIC", "GELU", "RELU6", "SQUARE", "SIN", "NEG")
 
 def draw_weighted(sheet: Sheet, source: int) -> list[int]:
     """Draw a convolution of an image, or a linear layer of a vector."""
-    if len(sheet.shape(source)) != 4:
+    axes = len(sheet.shape(source))
+    if axes != 4 or sheet.choices.chance(8):
         return [_draw_dense(sheet, source)]
     if sheet.choices.chance(15):
         return [_draw_transposed(sheet, source)]
@@ -36,17 +37,24 @@ def draw_weighted(sheet: Sheet, source: int) -> list[int]:
 
 def _draw_dense(sheet: Sheet, source: int) -> int:
     choices, rng, filters = sheet.choices, sheet.rng, sheet.choices.integer(1, 6)
-    weight = rng.integers(-127, 128, (filters, sheet.shape(source)[1]), dtype=np.int8)
+    shape = sheet.shape(source)
+    keeps = len(shape) > 2 and choices.chance(70)
+    features = shape[-1] if keeps else int(np.prod(shape))
+    weight = rng.integers(-127, 128, (filters, features), dtype=np.int8)
     scale = rng.uniform(0.0005, 0.01, filters if choices.chance(30) else 1)
     if choices.chance(25):
         scale = np.array([choices.one_of((1 / 64, 1 / 256, 3 / 128))])
     inputs = [source, sheet.constant(weight, scale=scale)]
     if choices.chance(70):
-        inputs.append(sheet.constant(rng.integers(-9999, 9999, filters, dtype=np.int32)))
+        # The kernel compares the bias's scale with those of input and weights, if they are one.
+        given = scale * sheet.file.tensors[source].scale[0] if len(scale) == 1 else ()
+        bias = rng.integers(-9999, 9999, filters, dtype=np.int32)
+        inputs.append(sheet.constant(bias, scale=given))
     activation = choices.one_of(FUSED)
+    result = (*shape[:-1], filters) if keeps else (1, filters)
     return sheet.operator(
-        "FULLY_CONNECTED", inputs, (1, filters), "FullyConnectedOptions",
-        FusedActivationFunction=activation,
+        "FULLY_CONNECTED", inputs, result, "FullyConnectedOptions",
+        FusedActivationFunction=activation, KeepNumDims=int(keeps),
     )  # fmt: skip
 
 
@@ -114,16 +122,27 @@ def _draw_transposed(sheet: Sheet, source: int) -> int:
 
 def draw_pool(sheet: Sheet, source: int) -> list[int]:
     """Draw a pool, or a mean or maximum over axes."""
-    if len(sheet.shape(source)) != 4:
+    choices, shape = sheet.choices, sheet.shape(source)
+    if len(shape) == 3:
+        keeps = choices.chance(50)
+        return [
+            sheet.operator(
+                "MEAN", [source, sheet.constant([1])],
+                (1, 1, shape[2]) if keeps else (1, shape[2]), "ReducerOptions", KeepDims=int(keeps),
+            )
+        ]  # fmt: skip
+    if len(shape) != 4:
         return draw_function(sheet, source)
-    choices = sheet.choices
     _, height, width, channels = sheet.shape(source)
     kind = choices.one_of(("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "REDUCE_MAX"))
     if kind in ("MEAN", "REDUCE_MAX"):
         axes = choices.one_of(((1, 2), (1, 2), (1,), (2,), (2, 1), (-2, -3)))
-        keeps = len(axes) == 1 or choices.chance(50)
-        gone = {axis % 4 for axis in axes}
-        size = [1 if 1 in gone else height, 1 if 2 in gone else width] if keeps else []
+        keeps, gone = choices.chance(60), {axis % 4 for axis in axes}
+        size = [
+            1 if axis in gone else length
+            for axis, length in ((1, height), (2, width))
+            if keeps or axis not in gone
+        ]
         like = source if kind == "REDUCE_MAX" or choices.chance(30) else None
         return [
             sheet.operator(

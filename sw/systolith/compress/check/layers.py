@@ -18,8 +18,8 @@ from systolith.quant.recognition.operations import (
     Enlarge,
     Join,
     LookUp,
+    MatrixMultiply,
     MaxPool,
-    Multiply,
     Pad,
     PixelsToDepth,
     Product,
@@ -80,10 +80,10 @@ def _describe_layer(
     network: IntegerNetwork | None,
 ) -> LayerCheck:
     name, operation = layer.qualified_name, layer.operation
-    if isinstance(operation, Convolve | Multiply):
+    if isinstance(operation, Convolve | MatrixMultiply):
         weight = operation.module.weight
         macs = weight.numel() * prod(shapes[layer.name][1:])
-        kind = "Linear" if isinstance(operation, Multiply) else _kind(operation.module)
+        kind = "Linear" if isinstance(operation, MatrixMultiply) else _kind(operation.module)
         row = _with_weights(name, kind, weight.shape, macs, groups)
     else:
         row = LayerCheck(name=name, kind=_KINDS[type(operation)])

@@ -9,6 +9,7 @@ from systolith.tflite.operators.table import (
     KERNELS,
     REWRITES,
     SHAPING,
+    VALUEWISE,
     Kernel,
     kernel_rows,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "KERNELS",
     "REWRITES",
     "SHAPING",
+    "VALUEWISE",
     "Kernel",
     "kernel_rows",
 ]

@@ -91,8 +91,7 @@ def append_channelwise(
     layer = _in_one(call, call.name, function, constants)
     if layer is None:
         layer = _in_two(call, act, function, constants)
-    made = call.append(layer, [source] * len(layer.inputs))
-    return replace(made, flattened=source.flattened)
+    return call.append_alike(layer, [source] * len(layer.inputs))
 
 
 def _in_one(call: Call, name: str, function: _Function, constants: IntArray | None) -> Layer | None:

@@ -1,5 +1,7 @@
 """The class at the end of a file, which the chip finds instead of the host."""
 
+import numpy as np
+
 from systolith.network import ArgMax, IntegerNetwork, NetworkError, append_argmax
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
@@ -11,16 +13,17 @@ __all__ = ["append_classes", "read_class"]
 def read_class(call: Call) -> Activation:
     """ARG_MAX over the channels; of equal ones the first, as the kernel has it."""
     source = call.unpadded(0)
-    if source.flattened is not None:
-        raise TfliteError(["finds the greatest of a flattened image; use it before the flattening"])
     rank = len(source.tensor.shape)
     axis = int(call.constant(1).ravel()[0])
     if axis % rank != rank - 1:
         raise TfliteError([f"needs the last axis, that of channels, got {axis}"])
+    if rank in (3, 4):
+        source = call.draft.arrange(source)
     layer = ArgMax(name=call.name, input=source.layer, classes=source.shape[0])
-    call.draft.layers.append(layer)
-    output = call.graph.tensors[call.operator.outputs[0]]
-    return Activation(layer=call.name, tensor=output, shape=(1, *source.shape[1:]))
+    in_order = np.arange(source.shape[0])
+    if rank == 2 and not np.array_equal(source.places.ravel(), in_order):
+        raise TfliteError(["finds the greatest of a flattened image; use it before the flattening"])
+    return call.append_ordered(layer, [source])
 
 
 def append_classes(network: IntegerNetwork) -> tuple[IntegerNetwork, dict[str, str]]:

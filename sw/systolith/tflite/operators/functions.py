@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,7 @@ from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
 from systolith.tflite.operators.channelwise import append_channelwise
 from systolith.tflite.operators.operands import Call
+from systolith.tflite.places import invert_places
 
 __all__ = ["UNARY", "read_dequantizer", "read_function", "share_source"]
 
@@ -38,7 +40,8 @@ UNARY: Mapping[str, str] = MappingProxyType(
 def read_dequantizer(call: Call) -> Activation:
     """DEQUANTIZE within a network: real numbers of integers, until the next QUANTIZE."""
     source = call.unpadded(0)
-    return replace(source, tensor=call.output, reals=(call.operator,))
+    places = source.places.reshape(call.output.shape)
+    return replace(source, tensor=call.output, places=places, reals=(call.operator,))
 
 
 def read_function(call: Call) -> Activation:
@@ -60,10 +63,14 @@ def read_function(call: Call) -> Activation:
     if call.output.type == "FLOAT32":
         if not any(x.reals for x in _computed(call)):
             raise TfliteError(["makes real numbers; put DEQUANTIZE before and QUANTIZE behind"])
-        return replace(source, tensor=call.output, reals=operators)
+        places = source.places.reshape(call.output.shape)
+        return replace(source, tensor=call.output, places=places, reals=operators)
     act = act_type(call.output)
     result = call.operator.outputs[0]
     channels = _count_channels(call, operators, source)
+    if channels > 1 and _channels_of(source) is None:
+        vector = len(source.tensor.shape) == 2
+        source = call.draft.flatten(source) if vector else call.draft.arrange(source)
     values = _tabulate(call.graph, operators, number, result, channels)
     if (values != values[:, :1]).any():
         factors = _factors(call, operators)
@@ -72,9 +79,8 @@ def read_function(call: Call) -> Activation:
         return append_channelwise(call, source, _by_channel(source, values), factors)
     values = values[:, 0]
     layer = Table(name=call.name, input=source.layer, values=values, output=act)
-    call.draft.layers.append(layer)
     call.draft.functions[result] = number, operators
-    return replace(source, layer=call.name, tensor=call.output, reals=())
+    return call.append_alike(layer, [source])
 
 
 def share_source(call: Call) -> tuple[int, Activation, Operators] | None:
@@ -140,7 +146,7 @@ def _count_channels(call: Call, operators: Operators, source: Activation) -> int
             given = f"has constants of shape {tensor.shape}"
             raise TfliteError([f"{given}; one number, or one for each channel, is supported"])
         most, axes = channels, max(axes, len(tensor.shape))
-    if call.output.shape != source.tensor.shape or axes > 4:
+    if prod(call.output.shape) != source.places.size or axes > 4:
         raise TfliteError([f"changes {source.tensor.shape} to {call.output.shape}: not supported"])
     return most
 
@@ -156,12 +162,22 @@ def _factors(call: Call, operators: Operators) -> IntArray | None:
 
 
 def _by_channel(source: Activation, values: IntArray) -> IntArray:
-    """Bring the columns of a file's channels into the network's order."""
-    if source.flattened is None:
-        return values
-    channels, height, width = source.flattened
-    places = np.arange(values.shape[1]).reshape(height, width, channels).transpose(2, 0, 1)
-    return np.asarray(values[:, places.ravel()])
+    """Bring the columns of a file's channels into the order of the layer's channels."""
+    channels = _channels_of(source)
+    assert channels is not None
+    return np.asarray(values[:, channels])
+
+
+def _channels_of(source: Activation) -> IntArray | None:
+    """Give the file's channel of each channel of the layer; None if they are mixed."""
+    count = source.shape[0]
+    size = source.places.size // count
+    own = np.broadcast_to(np.arange(source.tensor.shape[-1]), source.tensor.shape)
+    if source.places.size != count * size or source.tensor.shape[-1] != count:
+        return None
+    sorted_by_layer = invert_places(source.places, (count, size))
+    channels = own.ravel()[sorted_by_layer]
+    return None if (channels != channels[:, :1]).any() else np.asarray(channels[:, 0])
 
 
 def _tabulate(

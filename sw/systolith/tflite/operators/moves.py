@@ -38,8 +38,7 @@ def read_nearest(call: Call) -> Activation:
 
 
 def _image(call: Call) -> Activation:
-    call.image(0)
-    return call.unpadded(0)
+    return call.draft.pad(call.image(0))
 
 
 def _nearest(size: int, wanted: int, aligned: bool, centred: bool) -> list[int]:

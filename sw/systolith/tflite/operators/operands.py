@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from systolith.network import ActType, Layer, Shape, Tensor
-from systolith.tflite.activation import FULL_INTEGER, Activation, Draft, act_type
+from systolith.tflite.activation import FULL_INTEGER, Activation, act_type
+from systolith.tflite.draft import Draft
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator, FileTensor
+from systolith.tflite.places import image_places
 
 __all__ = ["Call", "network_shape"]
 
@@ -81,15 +85,17 @@ class Call:
         return tensor.values
 
     def image(self, number: int) -> Activation:
-        """Return a computed input that is an image."""
+        """Return a computed input that is an image, in the usual order."""
         x = self.activation(number)
-        if len(x.shape) != 3:
-            raise TfliteError([f"reads a vector, '{x.tensor.name}'; images (1, H, W, C) are read"])
-        return x
+        if len(x.tensor.shape) != 4:
+            raise TfliteError(
+                [f"reads '{x.tensor.name}' {x.tensor.shape}; images (1, H, W, C) are read"]
+            )
+        return self.draft.arrange(x)
 
     def vector(self, number: int) -> Activation:
-        """Return a computed input as a vector; an image is flattened."""
-        return self.draft.flatten(self.activation(number), f"{self.name}_input")
+        """Return a computed input whose layer gives a vector; an image is flattened."""
+        return self.draft.flatten(self.activation(number), self.unused("input"))
 
     def unpadded(self, number: int) -> Activation:
         """Return a computed input; padding becomes a layer of its own."""
@@ -107,21 +113,41 @@ class Call:
         return Tensor(x.shape, x.type)
 
     def append(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
-        """Add a layer that computes the operator's result.
+        """Add a layer that computes the operator's result, in the usual order.
 
         Raises
         ------
         TfliteError
             If the layer does not fit its inputs, or gives another shape than the file says.
         """
+        wanted = network_shape(self.output)
+        x = self.append_ordered(layer, sources)
+        if x.shape != wanted:
+            raise TfliteError([f"gives shape {wanted}, but the layer gives {x.shape}"])
+        return x
+
+    def append_ordered(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
+        """Add a layer whose result has the usual order; the file may give it other axes."""
+        shape, output = self._append(layer, sources), self.output
+        if prod(shape) != prod(output.shape):
+            raise TfliteError([f"gives {output.shape}, but the layer gives {shape}"])
+        places = image_places(shape) if len(shape) == 3 else np.arange(shape[0])
+        return Activation(
+            layer=layer.name, tensor=output, shape=shape, places=places.reshape(output.shape)
+        )
+
+    def append_alike(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
+        """Add a layer whose values lie where those of the first source do."""
+        shape, output = self._append(layer, sources), self.output
+        places = sources[0].places.reshape(output.shape)
+        return Activation(layer=layer.name, tensor=output, shape=shape, places=places)
+
+    def _append(self, layer: Layer, sources: Sequence[Activation]) -> Shape:
         shapes = [x.shape for x in sources]
         if problems := list(layer.problems(shapes)):
             raise TfliteError(problems)
-        shape, wanted = layer.output_shape(shapes), network_shape(self.output)
-        if shape != wanted:
-            raise TfliteError([f"gives shape {wanted}, but the layer gives {shape}"])
         self.draft.layers.append(layer)
-        return Activation(layer=layer.name, tensor=self.output, shape=shape)
+        return layer.output_shape(shapes)
 
     def append_all(self, layers: Sequence[Layer], source: Activation) -> Activation:
         """Add layers, each behind the one before; the last one computes the operator's result."""
@@ -135,7 +161,7 @@ class Call:
 
 
 def network_shape(tensor: FileTensor) -> Shape:
-    """Give the shape of an activation in the network: (C, H, W), or (features,).
+    """Give the shape of an activation in the network: (C, H, W), (C, 1, L) or (features,).
 
     Raises
     ------
@@ -145,6 +171,8 @@ def network_shape(tensor: FileTensor) -> Shape:
     match tensor.shape:
         case (1, height, width, channels):
             return channels, height, width
+        case (1, length, channels):
+            return channels, 1, length
         case (1, features):
             return (features,)
         case shape if shape and shape[0] != 1:
@@ -152,6 +180,5 @@ def network_shape(tensor: FileTensor) -> Shape:
                 [f"'{tensor.name}' has a batch of {shape[0]}; convert the model for a batch of 1"]
             )
         case shape:
-            raise TfliteError(
-                [f"'{tensor.name}' has shape {shape}; (1, H, W, C) and (1, features) are supported"]
-            )
+            known = "(1, H, W, C), (1, L, C) and (1, features)"
+            raise TfliteError([f"'{tensor.name}' has shape {shape}; {known} are supported"])

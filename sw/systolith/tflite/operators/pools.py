@@ -64,51 +64,42 @@ def read_mean(call: Call) -> Activation:
         rounding=Rounding.TFLITE,
     )
     whole = kernel == source.shape[1:]
-    keeps = bool(call.operator.options.KeepDims())
     layer = AvgPool2d(
-        name=call.name if keeps else f"{call.name}_mean",
+        name=call.name,
         input=source.layer,
         requantize=spec,
         output=call.output_type,
         kernel_size=None if whole else kernel,
     )
-    return _drop_axes(call, layer, source, keeps=keeps)
+    return call.append_ordered(layer, [source])
 
 
 def read_greatest(call: Call) -> Activation:
     """REDUCE_MAX over rows, columns or both: a maximum pool of one window."""
     source, kernel = _reduced(call)
     _same_scale(call, source)
-    keeps = bool(call.operator.options.KeepDims())
-    layer = MaxPool2d(
-        name=call.name if keeps else f"{call.name}_max",
-        input=source.layer,
-        kernel_size=kernel,
-        stride=(1, 1),
-    )
-    return _drop_axes(call, layer, source, keeps=keeps)
+    layer = MaxPool2d(name=call.name, input=source.layer, kernel_size=kernel, stride=(1, 1))
+    return call.append_ordered(layer, [source])
 
 
 def _reduced(call: Call) -> tuple[Activation, tuple[int, int]]:
-    """Give an image and the window that an operator reduces to one pixel."""
-    source = call.draft.pad(call.image(0))
-    axes = {int(axis) % 4 for axis in call.constant(1).ravel()}
-    if not axes or not axes <= {1, 2}:
+    """Give an image or a sequence, and the window that an operator reduces to one pixel."""
+    source = call.unpadded(0)
+    axes = {int(axis) % len(source.tensor.shape) for axis in call.constant(1).ravel()}
+    match source.tensor.shape:
+        case (1, _, _, _):
+            wanted = {1, 2}
+        case (1, _, _):
+            wanted = {1}
+        case shape:
+            raise TfliteError([f"reduces shape {shape}; images (1, H, W, C) are supported"])
+    if not axes or not axes <= wanted:
         raise TfliteError(["reduces other axes than height and width, 1 and 2: not supported"])
+    source = call.draft.arrange(source)
     _, height, width = source.shape
+    if wanted == {1}:
+        return source, (height, width)
     return source, (height if 1 in axes else 1, width if 2 in axes else 1)
-
-
-def _drop_axes(
-    call: Call, layer: AvgPool2d | MaxPool2d, source: Activation, *, keeps: bool
-) -> Activation:
-    """Add a layer whose result may lose the axes of one pixel."""
-    channels, height, width = layer.output_shape([source.shape])
-    if not keeps and (height, width) != (1, 1):
-        raise TfliteError(["drops one axis of an image; keep it (keepdims=True)"])
-    call.draft.layers.append(layer)
-    result = Activation(layer=layer.name, tensor=call.output, shape=(channels, height, width))
-    return result if keeps else call.draft.flatten(result, call.name)
 
 
 def _window(call: Call) -> tuple[Activation, tuple[int, int], tuple[int, int], Padding]:

@@ -1,18 +1,23 @@
-"""Slices and splits: channels are selected, rows and columns cropped or dropped."""
+"""Slices, splits and gathered parts: channels are selected, rows and columns cropped or dropped."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from systolith.network import IntArray, Layer, MaxPool2d, Pad2d, SelectChannels
+from systolith.network import IntArray
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileTensor
-from systolith.tflite.names import name_layer
-from systolith.tflite.operators.operands import Call, network_shape
+from systolith.tflite.operators.operands import Call
 
-__all__ = ["read_slice", "read_split", "read_split_sizes", "read_strided_slice"]
+__all__ = [
+    "read_gather",
+    "read_slice",
+    "read_split",
+    "read_split_sizes",
+    "read_strided_slice",
+    "read_unstack",
+]
 
 
 def read_slice(call: Call) -> Activation:
@@ -20,30 +25,28 @@ def read_slice(call: Call) -> Activation:
     source = call.unpadded(0)
     begins, sizes = (call.constant(number).ravel().tolist() for number in (1, 2))
     shape = source.tensor.shape
-    ends = [
-        length if size < 0 else begin + size
+    ranges = [
+        slice(begin, length if size < 0 else begin + size)
         for begin, size, length in zip(begins, sizes, shape, strict=True)
     ]
-    return _cut(call, source, [*zip(begins, ends, [1] * len(shape), strict=True)], call.output)
+    return _take(call, source, source.places[tuple(ranges)], call.output)
 
 
 def read_strided_slice(call: Call) -> Activation:
     """STRIDED_SLICE: as Python's slices, with masks of bounds that do not count."""
     source, options = call.unpadded(0), call.operator.options
-    if options.EllipsisMask() or options.NewAxisMask() or options.ShrinkAxisMask():
-        raise TfliteError(["changes the number of axes; slices that keep all axes are supported"])
+    if options.EllipsisMask() or options.NewAxisMask():
+        raise TfliteError(["adds axes; slices that keep or drop axes are supported"])
     begins, ends, strides = (call.constant(number).ravel().tolist() for number in (1, 2, 3))
-    ranges = []
-    for axis, length in enumerate(source.tensor.shape):
-        if axis >= len(begins):
-            ranges.append((0, length, 1))
-            continue
+    ranges: list[slice | int] = []
+    for axis in range(len(begins)):
         begin = None if options.BeginMask() >> axis & 1 else begins[axis]
+        if options.ShrinkAxisMask() >> axis & 1:
+            ranges.append(begin or 0)
+            continue
         end = None if options.EndMask() >> axis & 1 else ends[axis]
-        if strides[axis] < 1:
-            raise TfliteError([f"has the stride {strides[axis]}; strides from 1 are supported"])
-        ranges.append(slice(begin, end, strides[axis]).indices(length))
-    return _cut(call, source, ranges, call.output)
+        ranges.append(slice(begin, end, strides[axis]))
+    return _take(call, source, source.places[tuple(ranges)], call.output)
 
 
 def read_split(call: Call) -> tuple[Activation, ...]:
@@ -61,69 +64,37 @@ def read_split_sizes(call: Call) -> tuple[Activation, ...]:
     return _split(call, source, axis, [size if size >= 0 else rest for size in sizes])
 
 
+def read_unstack(call: Call) -> tuple[Activation, ...]:
+    """UNPACK: the parts of an axis, which they lose."""
+    source, axis = call.unpadded(0), call.operator.options.Axis()
+    return _split(call, source, axis, [1] * source.tensor.shape[axis])
+
+
+def read_gather(call: Call) -> Activation:
+    """GATHER: parts of one axis, at constant places in any order."""
+    source, options = call.unpadded(0), call.operator.options
+    if options.BatchDims():
+        raise TfliteError(["has batch dimensions: not supported"])
+    taken = np.take(source.places, call.constant(1), options.Axis())
+    return _take(call, source, taken, call.output)
+
+
 def _split(
     call: Call, source: Activation, axis: int, sizes: Sequence[int]
 ) -> tuple[Activation, ...]:
-    shape, parts, begin = source.tensor.shape, [], 0
-    for number, size in zip(call.operator.outputs, sizes, strict=True):
-        ranges = [(0, length, 1) for length in shape]
-        ranges[axis] = (begin, begin + size, 1)
-        parts.append(_cut(call, source, ranges, call.graph.tensors[number]))
-        begin += size
-    return tuple(parts)
+    bounds = np.cumsum(sizes)[:-1]
+    parts = np.split(source.places, bounds, axis)
+    return tuple(
+        _take(call, source, part, call.graph.tensors[number])
+        for number, part in zip(call.operator.outputs, parts, strict=True)
+    )
 
 
-def _cut(
-    call: Call, source: Activation, ranges: Sequence[tuple[int, int, int]], result: FileTensor
-) -> Activation:
-    """Keep a range of each axis, (begin, end, stride)."""
-    batch, *places = (np.arange(*bounds) for bounds in ranges)
-    if len(batch) != 1 or not all(map(len, places)):
-        raise TfliteError([f"takes {ranges} of {source.tensor.shape}, which is empty"])
-    x = source
-    if len(places) == 3 and len(source.shape) == 3:
-        _, (top, bottom, down), (left, right, across), _ = ranges
-        _, height, width = x.shape
-        crops = (-top, bottom - height, -left, right - width)
-        if any(crops):
-            layer = Pad2d(name=_name(call, result), input=x.layer, padding=crops)
-            x = _append(call, layer, x)
-        if (down, across) != (1, 1):
-            strided = MaxPool2d(
-                name=_name(call, result),
-                input=x.layer,
-                kernel_size=(1, 1),
-                stride=(down, across),
-            )
-            x = _append(call, strided, x)
-    elif len(places) != 1 or len(source.shape) != 1:
-        raise TfliteError([f"takes parts of shape {source.tensor.shape}: not supported"])
-    channels = _features(source, places[-1])
-    if not np.array_equal(channels, np.arange(source.shape[0])):
-        chosen = tuple(map(int, channels))
-        select = SelectChannels(name=_name(call, result), input=x.layer, channels=chosen)
-        x = replace(_append(call, select, x), flattened=None)
-    if x.shape != network_shape(result):
-        raise TfliteError([f"gives shape {network_shape(result)}, but the layer gives {x.shape}"])
-    return replace(x, tensor=result)
-
-
-def _features(source: Activation, places: IntArray) -> IntArray:
-    """Give the network's numbers of the file's channels, or features of a flattened image."""
-    if source.flattened is None or len(places) == source.shape[0]:
-        return places
-    channels, height, width = source.flattened
-    order = np.arange(channels * height * width).reshape(channels, height, width)
-    return np.asarray(order.transpose(1, 2, 0).ravel()[places])
-
-
-def _name(call: Call, result: FileTensor) -> str:
-    return name_layer([result.name], call.operator.kind, [one.name for one in call.draft.layers])
-
-
-def _append(call: Call, layer: Layer, source: Activation) -> Activation:
-    if problems := list(layer.problems([source.shape])):
-        raise TfliteError(problems)
-    call.draft.layers.append(layer)
-    shape = layer.output_shape([source.shape])
-    return replace(source, layer=layer.name, shape=shape)
+def _take(call: Call, source: Activation, places: IntArray, result: FileTensor) -> Activation:
+    """Return the values at some places: in another order, or with layers that select them."""
+    if not places.size:
+        raise TfliteError([f"takes an empty part of {source.tensor.shape}"])
+    viewed = source.view(result, places)
+    if np.array_equal(np.sort(places, axis=None), np.arange(np.prod(source.shape))):
+        return viewed
+    return call.draft.select(source, viewed.places, result)

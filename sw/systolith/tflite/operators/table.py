@@ -5,24 +5,36 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
-from systolith.tflite.operators.additions import read_addition, read_difference, read_extreme
 from systolith.tflite.operators.classes import read_class
 from systolith.tflite.operators.functions import UNARY, read_dequantizer, read_function
 from systolith.tflite.operators.moves import read_depth_to_space, read_nearest, read_space_to_depth
 from systolith.tflite.operators.operands import Call
+from systolith.tflite.operators.pairs import (
+    read_addition,
+    read_difference,
+    read_extreme,
+    read_product,
+)
 from systolith.tflite.operators.pools import (
     read_average,
     read_greatest,
     read_maximum,
     read_mean,
 )
-from systolith.tflite.operators.products import read_product
-from systolith.tflite.operators.shapes import read_concatenation, read_padding, read_reshape
+from systolith.tflite.operators.shapes import (
+    read_concatenation,
+    read_padding,
+    read_reshape,
+    read_stack,
+    read_transpose,
+)
 from systolith.tflite.operators.slices import (
+    read_gather,
     read_slice,
     read_split,
     read_split_sizes,
     read_strided_slice,
+    read_unstack,
 )
 from systolith.tflite.operators.transposed import read_transposed
 from systolith.tflite.operators.weighted import (
@@ -31,7 +43,7 @@ from systolith.tflite.operators.weighted import (
     read_fully_connected,
 )
 
-__all__ = ["HOST_ENDS", "KERNELS", "REWRITES", "SHAPING", "Kernel", "kernel_rows"]
+__all__ = ["HOST_ENDS", "KERNELS", "REWRITES", "SHAPING", "VALUEWISE", "Kernel", "kernel_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +197,12 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
         "CONCATENATION": Kernel(
             read=read_concatenation,
             becomes="Concat",
-            limits="channels of images, or features of vectors; one scale",
+            limits="any axis; one scale",
+        ),
+        "PACK": Kernel(read=read_stack, becomes="Concat", limits="any axis; one scale"),
+        "UNPACK": Kernel(read=read_unstack, becomes="SelectChannels or Pad2d", limits="any axis"),
+        "GATHER": Kernel(
+            read=read_gather, becomes="SelectChannels or Pad2d", limits="any axis, constant places"
         ),
         "SPLIT": Kernel(read=read_split, becomes="SelectChannels or Pad2d", limits="any axis"),
         "SPLIT_V": Kernel(
@@ -195,7 +212,7 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
         "STRIDED_SLICE": Kernel(
             read=read_strided_slice,
             becomes="SelectChannels, Pad2d, MaxPool2d of one pixel",
-            limits="any axes and strides from 1; all axes are kept",
+            limits="any axes and strides",
         ),
         "RESIZE_NEAREST_NEIGHBOR": Kernel(
             read=read_nearest, becomes="Upsample", limits="by whole numbers"
@@ -212,16 +229,24 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             kind: Kernel(
                 read=read_reshape,
                 becomes="Flatten, or nothing",
-                limits="images to vectors; anything at the input; between shapes of one order",
+                limits="between any shapes that layers can read",
             )
             for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
         },
+        "TRANSPOSE": Kernel(
+            read=read_transpose,
+            becomes="SelectChannels, or nothing",
+            limits="at the input, before a vector, of sequences, and shuffles of channels",
+        ),
     }
 )
 """Operators that are read, by their names in the schema."""
 
-SHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-"""Operators that change the shape only."""
+SHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE")
+"""Operators that change the shape or the order only."""
+
+VALUEWISE = (*UNARY, "QUANTIZE", "DEQUANTIZE", "ADD", "SUB", "MUL", "PRELU", "MAXIMUM", "MINIMUM")
+"""Operators that compute each value on its own, and keep the shape."""
 
 HOST_ENDS = ("SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "ARG_MAX", "DEQUANTIZE")
 """Operators that are left to the host if they compute outputs and nothing else reads them."""
@@ -234,7 +259,6 @@ REWRITES: Mapping[str, str] = MappingProxyType(
         },
         "MIRROR_PAD": "pad with zeros",
         "RESIZE_BILINEAR": "use RESIZE_NEAREST_NEIGHBOR by whole numbers",
-        "TRANSPOSE": "keep the order (N, H, W, C)",
         "SVDF": "use a depthwise convolution over time",
         "UNIDIRECTIONAL_SEQUENCE_LSTM": "recurrent layers are not supported",
     }

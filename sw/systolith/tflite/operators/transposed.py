@@ -25,8 +25,7 @@ WEIGHTS, SOURCE, BIAS = 1, 2, 3
 
 def read_transposed(call: Call) -> Activation:
     """TRANSPOSE_CONV: weights are (F, Kh, Kw, C) in the file; zeros between pixels cost nothing."""
-    call.image(SOURCE)
-    source, options, output = call.unpadded(SOURCE), call.operator.options, call.output
+    source, options, output = call.draft.pad(call.image(SOURCE)), call.operator.options, call.output
     weight = weights_of(call, 4, axis=0)
     stride = options.StrideH()
     if options.StrideW() != stride:

@@ -1,6 +1,8 @@
 """Convolutions and fully connected layers."""
 
 from dataclasses import replace
+from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +27,8 @@ __all__ = [
 
 SAME = 0
 PLAIN_FORMAT = 0
+PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
+"""Of layers that are made to find their accumulator range."""
 
 
 def read_convolution(call: Call) -> Activation:
@@ -36,7 +40,7 @@ def read_convolution(call: Call) -> Activation:
 def read_depthwise(call: Call) -> Activation:
     """DEPTHWISE_CONV_2D: weights are (1, Kh, Kw, F) in the file."""
     weight = weights_of(call, 4, axis=3)
-    channels = call.activation(0).shape[0]
+    channels = call.image(0).shape[0]
     return _convolve(call, weight.transpose(3, 0, 1, 2), groups=channels)
 
 
@@ -78,30 +82,57 @@ def read_fully_connected(call: Call) -> Activation:
     if options.WeightsFormat() != PLAIN_FORMAT:
         raise TfliteError(["has shuffled weights; convert the model for int8"])
     weight = weights_of(call, 2, axis=0)
-    source = call.vector(0)
-    if len(call.output.shape) != 2:
-        raise TfliteError(
-            [f"has a result of shape {call.output.shape}; supported is (1, features)"]
-        )
-    if source.flattened is not None:
-        # The file orders features by (H, W, C), the network by (C, H, W).
-        channels, height, width = source.flattened
-        moved = weight.reshape(len(weight), height, width, channels)
-        weight = moved.transpose(0, 3, 1, 2).reshape(len(weight), -1)
-    act, filters = call.output_type, len(weight)
-    clamp = activation_range(options.FusedActivationFunction(), call.output, act)
-    scales = channel_scales(call, filters)
-    layer = Linear(
+    source = call.unpadded(0)
+    if source.places.size > weight.shape[1]:
+        return _connect_pixels(call, weight, source)
+    if source.places.size != weight.shape[1] or prod(call.output.shape) != len(weight):
+        shapes = f"{source.tensor.shape} to {call.output.shape} with weights {weight.shape}"
+        raise TfliteError([f"connects {shapes}: not supported"])
+    moved = np.empty_like(weight)
+    moved[:, source.places.ravel()] = weight
+    fields: dict[str, Any] = {
+        "bias": bias_of(call, len(weight)),
+        "requantize": PROBE,
+        "output": call.output_type,
+    }
+    layer: Conv2d | Linear
+    if call.operator.outputs[0] in call.draft.pixels and len(source.shape) == 3:
+        kernels = moved.reshape(len(moved), *source.shape)
+        layer = Conv2d(name=call.name, input=source.layer, weight=kernels, **fields)
+    else:
+        source = call.vector(0)
+        layer = Linear(name=call.name, input=source.layer, weight=moved, **fields)
+    layer = replace(layer, requantize=_exact_scales(call, layer, source))
+    return call.append_ordered(layer, [source])
+
+
+def _connect_pixels(call: Call, weight: IntArray, source: Activation) -> Activation:
+    """Read a fully connected layer of each pixel: a convolution of one pixel."""
+    filters, features = weight.shape
+    if not source.is_ordered and len(source.tensor.shape) in (3, 4):
+        source = call.draft.arrange(source)
+    if not source.is_ordered or source.shape[0] != features:
+        shapes = f"features of {source.tensor.shape} with weights {weight.shape}"
+        raise TfliteError([f"connects {shapes}: not supported"])
+    layer = Conv2d(
         name=call.name,
         input=source.layer,
-        weight=weight,
+        weight=weight.reshape(filters, features, 1, 1),
         bias=bias_of(call, filters),
-        requantize=Requantize(multiplier=np.array([1]), shift=np.array([0])),
-        output=act,
+        requantize=PROBE,
+        output=call.output_type,
     )
-    low, high = layer.accumulator_range([call.network_tensor(source)])
-    spec = scale_exactly(scales, (low, high), act, clamp)
-    return call.append(replace(layer, requantize=spec), [source])
+    layer = replace(layer, requantize=_exact_scales(call, layer, source))
+    return call.append_ordered(layer, [source])
+
+
+def _exact_scales(call: Call, layer: Conv2d | Linear, source: Activation) -> Requantize:
+    """Scale sums as doubles do, with one scale or one for each filter."""
+    act, scales = call.output_type, channel_scales(call, len(layer.weight))
+    fused = call.operator.options.FusedActivationFunction()
+    clamp = activation_range(fused, call.output, act)
+    reach = layer.accumulator_range([call.network_tensor(source)])
+    return scale_exactly(scales, reach, act, clamp)
 
 
 def same_padding(

@@ -1,10 +1,10 @@
-"""Sums, differences, maxima and minima of two tensors."""
+"""Sums, differences, products, maxima and minima of two tensors."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from systolith.network import ActType, Add, Requantize, Table
+from systolith.network import ActType, Add, Multiply, Requantize, Table
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.operators.broadcasting import read_pair
@@ -12,7 +12,7 @@ from systolith.tflite.operators.functions import read_function, share_source
 from systolith.tflite.operators.operands import Call
 from systolith.tflite.scales import activation_range, quantize_multiplier, requantize_as_tflite
 
-__all__ = ["read_addition", "read_difference", "read_extreme"]
+__all__ = ["read_addition", "read_difference", "read_extreme", "read_product"]
 
 LEFT_SHIFT = 20
 """Left shift of both inputs of ADD and SUB, for int8."""
@@ -31,6 +31,23 @@ def read_difference(call: Call) -> Activation:
         return read_function(call)
     first, second = read_pair(call)
     return _add(call, first, _negate(call, second))
+
+
+def read_product(call: Call) -> Activation:
+    """MUL: products are scaled by a multiplier of 31 bits and rounded twice."""
+    if share_source(call) is not None:
+        return read_function(call)
+    first, second = read_pair(call)
+    act = call.output_type
+    clamp = activation_range(call.operator.options.FusedActivationFunction(), call.output, act)
+    scale = first.scale * second.scale / float(call.output.scale[0])
+    layer = Multiply(
+        name=call.name,
+        inputs=(first.layer, second.layer),
+        requantize=requantize_as_tflite([scale], clamp),
+        output=act,
+    )
+    return call.append_alike(layer, [first, second])
 
 
 def read_extreme(call: Call) -> Activation:
@@ -59,7 +76,7 @@ def read_extreme(call: Call) -> Activation:
         requantize=one,
         output=act,
     )
-    return call.append(extreme, [second, second])
+    return call.append_alike(extreme, [second, second])
 
 
 def _add(call: Call, first: Activation, second: Activation) -> Activation:
@@ -81,7 +98,7 @@ def _add(call: Call, first: Activation, second: Activation) -> Activation:
         requantize=requantize_as_tflite([scale], clamp),
         output=act,
     )
-    return call.append(layer, [first, second])
+    return call.append_alike(layer, [first, second])
 
 
 def _negate(call: Call, x: Activation) -> Activation:
