@@ -55,7 +55,7 @@ def read_graph(graph: FileGraph, *, class_on_chip: bool = False) -> ReadGraph:
     inputs = read_inputs(graph, operators, draft)
     values, broken = dict(inputs.values), set[int]()
     problems: list[str] = []
-    for operator in inputs.operators:
+    for operator in _without_shapes(graph, inputs.operators):
         if broken & set(operator.inputs):
             broken.update(operator.outputs)
             # A reason of its own is reported, too.
@@ -125,6 +125,22 @@ def _read(
         assert isinstance(results, Activation)
         return (turn_back(results, output),)
     return results if isinstance(results, tuple) else (results,)
+
+
+def _without_shapes(graph: FileGraph, operators: list[FileOperator]) -> list[FileOperator]:
+    """Leave out operators that compute shapes: every shape is known.
+
+    Keras computes them where the file has a batch of any size.
+    """
+    shapes: set[int] = set()
+    rest = []
+    for operator in operators:
+        computed = {n for n in operator.inputs if n >= 0 and graph.tensors[n].values is None}
+        if operator.kind == "SHAPE" or (computed and computed <= shapes):
+            shapes.update(operator.outputs)
+        else:
+            rest.append(operator)
+    return rest
 
 
 def _find_pixels(graph: FileGraph) -> set[int]:

@@ -172,3 +172,29 @@ def test_pixels_in_another_order_are_no_image(tmp_path: Path) -> None:
     file.outputs = [file.convolve(file.transpose(pooled, 0, 2, 1, 3), 2, (2, 2))]
     with pytest.raises(TfliteError, match="which is no image of the network$"):
         import_tflite(file.write(tmp_path / "m.tflite"))
+
+
+def test_groups_and_computed_shapes(tmp_path: Path) -> None:
+    """A convolution of groups, and a RESHAPE whose shape Keras computes from the batch."""
+    file = Moves((1, 3, 4, 6))
+    values = file.rng.integers(-127, 128, (4, 2, 2, 3), dtype=np.int8)
+    weight = file.constant("weight", values, scale=0.004)
+    bias = file.constant("bias", np.zeros(4, np.int32))
+    x = file.apply(
+        "CONV_2D", [0, weight, bias], (1, 2, 3, 4), "Conv2DOptions", Padding=VALID, StrideH=1,
+        StrideW=1, DilationHFactor=1, DilationWFactor=1,
+    )  # fmt: skip
+    sizes, batch, wanted = (
+        file.tensor(name, shape, dtype="int32")
+        for name, shape in (("sizes", (4,)), ("batch", ()), ("wanted", (2,)))
+    )
+    file.operator("SHAPE", [x], [sizes], "ShapeOptions", OutType=2)
+    bounds = [file.numbers(0), file.numbers(1), file.numbers(1)]
+    file.operator(
+        "STRIDED_SLICE", [sizes, *bounds], [batch], "StridedSliceOptions", ShrinkAxisMask=1
+    )
+    features = file.constant("features", np.array(24, np.int32))
+    file.operator("PACK", [batch, features], [wanted], "PackOptions", ValuesCount=2)
+    flat = file.apply("RESHAPE", [x, wanted], (1, 24))
+    imported = file.check(tmp_path, file.dense(flat, 3))
+    assert [type(layer) for layer in imported.network.layers] == [Conv2d, Flatten, Linear]

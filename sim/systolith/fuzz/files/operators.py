@@ -62,8 +62,11 @@ def _draw_convolution(sheet: Sheet, source: int) -> int:
     choices, rng = sheet.choices, sheet.rng
     _, height, width, channels = sheet.shape(source)
     depthwise, filters = choices.chance(35), choices.integer(1, 5)
+    groups = 1
     if depthwise:
         filters = channels * choices.integer(1, 2)
+    elif channels % 2 == 0 and choices.chance(20):
+        groups, filters = 2, 2 * choices.integer(1, 3)
     stride, dilation = choices.one_of((1, 1, 2)), choices.one_of((1, 1, 1, 2))
     dilation = 1 if stride > 1 else dilation
     padding = choices.one_of((SAME, VALID))
@@ -71,7 +74,7 @@ def _draw_convolution(sheet: Sheet, source: int) -> int:
     if padding == VALID:
         sizes = zip(kernel, (height, width), strict=True)
         kernel = [min(k, (size - 1) // dilation + 1) for k, size in sizes]
-    weight_shape = (1, *kernel, filters) if depthwise else (filters, *kernel, channels)
+    weight_shape = (1, *kernel, filters) if depthwise else (filters, *kernel, channels // groups)
     weight = rng.integers(-127, 128, weight_shape, dtype=np.int8)
     scales = rng.uniform(0.0005, 0.01, filters).astype(np.float32)
     inputs = [

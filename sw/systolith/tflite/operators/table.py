@@ -88,7 +88,8 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             read=read_convolution,
             becomes="Conv2d",
             arithmetic=f"{_TWICE}, one for each filter",
-            limits="int8, SAME or VALID, any stride and dilation; RELU, RELU6, RELU_N1_TO_1 fused",
+            limits="int8, SAME or VALID, any stride, dilation and groups; RELU, RELU6, "
+            "RELU_N1_TO_1 fused",
         ),
         "DEPTHWISE_CONV_2D": Kernel(
             read=read_depthwise,

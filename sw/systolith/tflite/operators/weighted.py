@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.network import Conv2d, IntArray, Linear, Padding, Requantize
+from systolith.network import Conv2d, IntArray, Linear, Padding, Requantize, ungroup_weights
 from systolith.tflite.activation import Activation
 from systolith.tflite.doubles import scale_exactly
 from systolith.tflite.errors import TfliteError
@@ -32,9 +32,11 @@ PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
 
 
 def read_convolution(call: Call) -> Activation:
-    """CONV_2D: weights are (F, Kh, Kw, C) in the file."""
+    """CONV_2D: weights are (F, Kh, Kw, C) in the file; with fewer channels, groups follow."""
     weight = weights_of(call, 4, axis=0)
-    return _convolve(call, weight.transpose(0, 3, 1, 2), groups=1)
+    channels, own = call.image(0).shape[0], weight.shape[3]
+    groups = channels // own if channels % own == 0 else 1
+    return _convolve(call, weight.transpose(0, 3, 1, 2), groups)
 
 
 def read_depthwise(call: Call) -> Activation:
@@ -57,6 +59,7 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
     if options.Padding() == SAME:
         padding = same_padding(source.shape, (reach[0], reach[1]), stride)
     output, filters = call.output, len(weight)
+    whole = ungroup_weights(weight, groups)
     act, scales = call.output_type, channel_scales(call, filters)
     spec = requantize_as_tflite(
         scales, activation_range(options.FusedActivationFunction(), output, act)
@@ -64,13 +67,15 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
     layer = Conv2d(
         name=call.name,
         input=source.layer,
-        weight=weight,
+        weight=whole.weight,
         bias=bias_of(call, filters),
         requantize=spec,
         output=act,
         stride=stride,
         padding=padding,
-        groups=groups,
+        groups=whole.groups,
+        pattern=whole.pattern,
+        mask=whole.mask,
         dilation=dilation,
     )
     return call.append(layer, [source])
