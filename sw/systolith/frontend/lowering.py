@@ -51,6 +51,7 @@ from systolith.quant import (
     Scaling,
     Wiring,
 )
+from systolith.quant.layers.transposed import QuantConvTranspose2d
 
 __all__ = ["lower"]
 
@@ -103,6 +104,13 @@ def lower(
     )
 
 
+def _weight_bits(layer: QuantConv2d, weight: Tensor) -> int:
+    """Bit width of stored weights: one bit cannot hold the missing taps of phases, which are 0."""
+    bits = layer.weight_quantizer.bits
+    zeros = isinstance(layer, QuantConvTranspose2d) and bool((weight == 0).any())
+    return max(bits, 2) if zeros else bits
+
+
 def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> Layer:
     layer = model.layer(wiring.name)
     steps = [model.quantizer(source).step for source in wiring.inputs]
@@ -124,7 +132,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 bias=_array(conv.bias),
                 requantize=_requantize(conv.scaling),
                 output=conv.scaling.output,
-                weight_bits=layer.weight_quantizer.bits,
+                weight_bits=_weight_bits(layer, conv.weight),
                 stride=layer.stride,
                 padding=layer.padding,
                 groups=whole.groups,

@@ -41,8 +41,9 @@ class IntegerUpsample(nn.Module):
         self.factors = factors
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, Ho, Wo)."""
-        larger = F.interpolate(x.double(), scale_factor=self.factors, mode="nearest-exact")
+        """(N, C, H, W), or vectors (N, C), to (N, C, Ho, Wo)."""
+        images = x.double().reshape(*x.shape[:2], *(x.shape[2:] or (1, 1)))
+        larger = F.interpolate(images, scale_factor=self.factors, mode="nearest-exact")
         return larger.to(torch.int64)
 
 

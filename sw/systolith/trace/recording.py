@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from systolith.trace.aliases import AliasMap, changed_through_a_view
 from systolith.trace.calls import qualified_name, title
+from systolith.trace.composites import in_parts, is_made_of_parts, sum_of_stack
 from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function, of_weights
 from systolith.trace.overloads import as_function
 from systolith.trace.running import as_written, evaluating, first_images, model_problems
@@ -163,7 +164,7 @@ class _Recorder(TorchFunctionMode):
         for module in self._names:
             if "forward" in vars(module):  # replaced by the user: what it calls is recorded
                 continue
-            if module is not self.model and is_leaf(module):
+            if module is not self.model and is_leaf(module) and not is_made_of_parts(module):
                 replacement = partial(self._leaf, module, module.forward)
             elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):  # a subclass
                 replacement = partial(self._owner, module, module.forward)
@@ -212,6 +213,13 @@ class _Recorder(TorchFunctionMode):
         run = partial(func, *args, **kwargs)
         if self._inside or not self._knows_any((args, kwargs)):
             return run()
+        parts = in_parts(func, args, kwargs, self.memory.knows)
+        if parts is not None:
+            with self:
+                return parts()
+        stacked = sum_of_stack(func, args, kwargs, self.recording.values, self.memory.read)
+        if stacked is not None:
+            return self._add_up(*stacked)
         owner = self._owners[-1] if self._owners else None
         module = of_function(owner, func, args, kwargs)
         if owner is not None and module is not None:
@@ -229,6 +237,21 @@ class _Recorder(TorchFunctionMode):
         if name in ("__get__", "__set__"):
             name = path[-2] if name == "__get__" else f"{path[-2]}.__set__"
         return self._call("call_method", name, args, kwargs, run, module)
+
+    def _add_up(self, parts: list[Any], divisor: int) -> Tensor:
+        """Make nodes that add values, and divide them by a number other than 1."""
+        graph, values = self.recording.graph, self.recording.values
+        node, *rest = parts
+        total = values[node]
+        for part in rest:
+            total = total + (values[part] if isinstance(part, fx.Node) else part)
+            node = graph.call_function(operator.add, (node, part))
+            self.see(node, total)
+        if divisor != 1:
+            total = total / divisor
+            node = graph.call_function(operator.truediv, (node, divisor))
+            self.see(node, total)
+        return total
 
     def _call(
         self,

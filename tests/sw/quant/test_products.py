@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from systolith.frontend import IntegerModel, lower
-from systolith.network import IntegerNetwork, Multiply, Table, trace
+from systolith.network import IntegerNetwork, Multiply, Table, Upsample, trace
 from systolith.quant import UnsupportedModelError, prepare
 from tests.support.gated_models import Gated, TwoGates
 
@@ -65,6 +65,21 @@ def test_every_spelling(multiply: Callable[[Tensor, Tensor], Tensor]) -> None:
 )
 def test_one_value_for_each_channel_or_pixel(gate: Callable[[Tensor], Tensor]) -> None:
     _agreeing(Gated(gate, torch.mul))
+
+
+def test_a_gate_of_a_linear_layer() -> None:
+    class Squeeze(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(2, 3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = functional.relu(self.conv(x))
+            gate = torch.sigmoid(self.fc(x.mean((2, 3)))).view(-1, 3, 1, 1)
+            return x * gate
+
+    kinds = [type(layer) for layer in _agreeing(Squeeze()).layers]
+    assert kinds.count(Multiply) == 1 and kinds.count(Upsample) == 1
 
 
 def test_squeeze_and_excitation() -> None:

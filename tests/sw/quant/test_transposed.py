@@ -16,7 +16,7 @@ from systolith.network import (
     trace,
 )
 from systolith.prune import MaskSet
-from systolith.quant import UnsupportedModelError, prepare
+from systolith.quant import QuantConfig, UnsupportedModelError, prepare
 from systolith.quant.layers.transposed import QuantConvTranspose2d
 from tests.support.written_models import assert_computes_the_same, problems_of
 
@@ -147,3 +147,19 @@ def test_masks_are_refused() -> None:
     masks = MaskSet({"0.weight": torch.ones(4, 4, 2, 2, dtype=torch.bool)}, {"0.weight": Pattern()})
     with pytest.raises(UnsupportedModelError, match="stay dense, got a mask of '0.weight'"):
         prepare(model, IMAGES, masks=masks)
+
+
+def test_one_bit_becomes_two_where_taps_are_missing() -> None:
+    torch.manual_seed(0)
+    bits = {}
+    for kernel in (2, 3):
+        model = nn.Sequential(nn.ConvTranspose2d(4, 2, kernel, stride=2), nn.ReLU())
+        quantized = prepare(model, IMAGES, QuantConfig(weight_bits=1))
+        network, integer = lower(quantized), IntegerModel(quantized)
+        given = integer.quantize_input(IMAGES)
+        golden, own = trace(network, given), integer.trace(given)
+        assert all(np.array_equal(golden[name], own[name]) for name in golden)
+        conv = network.layers[0]
+        assert isinstance(conv, Conv2d)
+        bits[kernel] = conv.weight_bits
+    assert bits == {2: 1, 3: 2}

@@ -184,10 +184,6 @@ def test_additions_however_they_are_written(forward: Forward) -> None:
             "'add' (function add): needs two activations, got a constant tensor",
         ),
         (
-            lambda m, x: m.b(torch.add(m.a(x), m.d(x), alpha=2)),
-            "'add' (function add): needs alpha 1, got 2",
-        ),
-        (
             lambda m, x: m.b(torch.add(m.a(x), m.d(x), out=torch.empty(0))),
             "'add' (function add): has an argument that is not understood: out",
         ),

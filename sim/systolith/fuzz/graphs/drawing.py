@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from systolith.fuzz.choices import Choices
-from systolith.fuzz.graphs import moves, nodes
+from systolith.fuzz.graphs import moves, nodes, weighted
 from systolith.fuzz.graphs.graph import Graph
 from systolith.fuzz.graphs.integers import draw_integer_graph
+from systolith.fuzz.graphs.products import write_gate, write_product
 from systolith.fuzz.graphs.quantizers import QuantizedTensor, write_quantize_linear, write_quantizer
 from systolith.fuzz.graphs.writer import Writer
 
@@ -146,13 +147,13 @@ class _Drawing:
         writer, choices = self.writer, self.choices
         if len(writer.shape(x)) != 3:
             return self._draw_vector_layer(x)
-        match choices.integer(0, 26):
+        match choices.integer(0, 31):
             case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7:
-                y = self._finish(nodes.write_convolution(writer, x))
+                y = self._finish(weighted.write_convolution(writer, x))
             case 8 | 9 | 10:
                 y = self._draw_residual(x)
             case 11:
-                y = nodes.write_convolution(writer, nodes.write_pad(writer, x))
+                y = weighted.write_convolution(writer, nodes.write_pad(writer, x))
             case 12 | 13 | 14:
                 y = nodes.write_pool(writer, x)
             case 15:
@@ -172,6 +173,10 @@ class _Drawing:
                 y = self._draw_join(x)
             case 26:
                 return self._quantize_some(nodes.write_pad(writer, x))
+            case 27 | 28:
+                y = self._draw_product(x)
+            case 29 | 30:
+                y = self._finish(weighted.write_transposed_convolution(writer, x))
             case _:
                 y = nodes.write_constant_operation(writer, x)
         if writer.rarely() and not writer.qonnx:
@@ -184,6 +189,10 @@ class _Drawing:
             return write_quantizer(writer, nodes.write_clip(writer, x))
         if writer.chance(8):
             return write_quantizer(writer, nodes.write_function(writer, x))
+        if writer.chance(5):
+            return write_quantizer(writer, write_product(writer, x, self._partner(x)))
+        if writer.chance(5):
+            return write_quantizer(writer, nodes.write_constant_operation(writer, x))
         match self.choices.integer(0, 9):
             case 0:
                 return write_quantizer(writer, nodes.write_clip(writer, x))
@@ -194,7 +203,7 @@ class _Drawing:
             case 2:
                 return write_quantizer(writer, writer.add("Add", x, self._partner(x)))
             case _:
-                return write_quantizer(writer, self._finish(nodes.write_dense(writer, x)))
+                return write_quantizer(writer, self._finish(weighted.write_dense(writer, x)))
 
     def _finish(self, y: str) -> str:
         """Draw operators between a layer with weights and its quantizer."""
@@ -214,7 +223,7 @@ class _Drawing:
     def _draw_residual(self, x: str) -> str:
         writer = self.writer
         y = write_quantizer(
-            writer, self._finish(nodes.write_convolution(writer, x, same_size=True))
+            writer, self._finish(weighted.write_convolution(writer, x, same_size=True))
         )
         partner = self._partner(y) if writer.chance(30) else x
         operands = [y, partner] if writer.chance(50) else [partner, y]
@@ -223,13 +232,19 @@ class _Drawing:
         result = writer.add(op, *operands, **options)
         return nodes.write_clip(writer, result) if writer.chance(40) else result
 
+    def _draw_product(self, x: str) -> str:
+        """Draw a product with a gate, or with an earlier tensor of the same shape."""
+        writer = self.writer
+        gate = self._partner(x) if writer.chance(30) else write_gate(writer, x)
+        return write_product(writer, x, gate)
+
     def _draw_join(self, x: str) -> str:
         """Draw a concatenation with earlier images of the same size, or of branches."""
         writer, size = self.writer, self.writer.image(x)[1:]
         names = [name for name in self.points if writer.shape(name)[1:] == size]
         parts = [x, *(self.choices.one_of(names) for _ in range(self.choices.integer(1, 2)))]
         if writer.chance(40):
-            branch = self._finish(nodes.write_convolution(writer, x, same_size=True))
+            branch = self._finish(weighted.write_convolution(writer, x, same_size=True))
             if writer.shape(branch)[1:] == size:
                 parts[-1] = write_quantizer(writer, branch) if writer.chance(60) else branch
         if writer.chance(50):
@@ -254,13 +269,13 @@ class _Drawing:
                 x = write_quantizer(writer, x)
         if len(writer.shape(x)) == 3:
             x = nodes.write_flatten(writer, x)
-        return write_quantizer(writer, nodes.write_dense(writer, x))
+        return write_quantizer(writer, weighted.write_dense(writer, x))
 
     def _draw_output(self, x: str) -> str | None:
         """Draw an unquantized output, or a Softmax."""
         writer = self.writer
         if len(writer.shape(x)) == 1 and writer.chance(12):
-            y = nodes.write_dense(writer, x)
+            y = weighted.write_dense(writer, x)
             if writer.rarely(2):
                 writer.dyadic = False
                 y = writer.add("Softmax", y, axis=-1)

@@ -56,8 +56,8 @@ def _draw_layer(writer: Writer, points: list[QuantizedTensor]) -> QuantizedTenso
     if len(writer.shape(x.name)) != 3:
         if choices.integer(0, 3):
             return _dense(writer, x)
-        return _add(writer, x, points)
-    match choices.integer(0, 11):
+        return _multiply(writer, x, points) if writer.chance(30) else _add(writer, x, points)
+    match choices.integer(0, 13):
         case 0 | 1 | 2 | 3 | 4:
             return _convolution(writer, x)
         case 5 | 6:
@@ -69,6 +69,8 @@ def _draw_layer(writer: Writer, points: list[QuantizedTensor]) -> QuantizedTenso
             name = writer.add("MaxPool", x.name, kernel_shape=kernel)
         case 9 | 10:
             name = nodes.write_flatten(writer, x.name)
+        case 12 | 13:
+            return _multiply(writer, x, points)
         case _:
             if not writer.rarely(3):
                 return _convolution(writer, x)
@@ -109,18 +111,23 @@ def _weights(
     ], scale
 
 
-def _convolution(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
+def _convolution(writer: Writer, x: QuantizedTensor, *, pixels: bool = False) -> QuantizedTensor:
+    """Write a convolution; with `pixels`, one value for each pixel."""
     choices, (channels, height, width) = writer.choices, writer.image(x.name)
     kernel = (choices.integer(1, min(3, height)), choices.integer(1, min(3, width)))
-    depthwise = writer.chance(20)
+    if pixels:
+        kernel = (1, 1)
+    depthwise = not pixels and writer.chance(20)
     filters, group = (channels, channels) if depthwise else (choices.integer(1, 5), 1)
-    if not depthwise and channels % 2 == 0 and writer.chance(20):
+    if pixels:
+        filters = 1
+    elif not depthwise and channels % 2 == 0 and writer.chance(20):
         filters, group = 2 * filters, 2
     shape = (filters, channels // group, *kernel)
     options: dict[str, Any] = {"group": group} if group > 1 else {}
     if writer.chance(40):
         options["pads"] = [choices.integer(0, kernel[place % 2] - 1) for place in range(4)]
-    if writer.chance(30):
+    if not pixels and writer.chance(30):
         options["strides"] = [choices.integer(1, 2), choices.integer(1, 2)]
     if writer.rarely():
         options["dilations"] = [1, 2]
@@ -184,15 +191,34 @@ def _add(writer: Writer, x: QuantizedTensor, points: list[QuantizedTensor]) -> Q
     return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
 
 
+def _multiply(writer: Writer, x: QuantizedTensor, points: list[QuantizedTensor]) -> QuantizedTensor:
+    """Write a product with an earlier tensor of the same shape, or with a gate."""
+    choices = writer.choices
+    alike = [
+        point
+        for point in points
+        if writer.shape(point.name) == writer.shape(x.name) and point.dtype is x.dtype
+    ]
+    other = choices.one_of(alike)
+    if len(writer.shape(x.name)) == 3 and writer.chance(60):
+        other = (
+            _average_all(writer, x) if writer.chance(60) else _convolution(writer, x, pixels=True)
+        )
+    out, zero, dtype = _result(writer, x, 60 * 60 * x.scale * other.scale)
+    operands = [[point.name, *_parameters(writer, point)] for point in (x, other)]
+    if writer.chance(30):
+        operands.reverse()
+    given = [*operands[0], *operands[1], writer.const(out), writer.const(zero, dtype)]
+    name = writer.add("QLinearMul", *given, domain=MICROSOFT)
+    return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
+
+
 def _average(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
+    if writer.chance(50):
+        return _average_all(writer, x)
     choices = writer.choices
     out, zero, dtype = _result(writer, x, 100 * x.scale)
     given = [x.name, *_parameters(writer, x), writer.const(out), writer.const(zero, dtype)]
-    if writer.chance(50):
-        area = int(np.prod(writer.shape(x.name)[1:]))
-        writer.dyadic &= area.bit_count() == 1
-        name = writer.add("QLinearGlobalAveragePool", *given, domain=MICROSOFT, channels_last=0)
-        return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
     kernel = [choices.integer(1, 3), choices.integer(1, 2)]
     options: dict[str, Any] = {"kernel_shape": kernel}
     writer.dyadic &= (kernel[0] * kernel[1]).bit_count() == 1
@@ -205,4 +231,14 @@ def _average(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
         options["count_include_pad"] = choices.integer(0, 1)
         writer.dyadic = False
     name = writer.add("QLinearAveragePool", *given, domain=MICROSOFT, **options)
+    return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
+
+
+def _average_all(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
+    """Write an average of whole images."""
+    out, zero, dtype = _result(writer, x, 100 * x.scale)
+    given = [x.name, *_parameters(writer, x), writer.const(out), writer.const(zero, dtype)]
+    area = int(np.prod(writer.shape(x.name)[1:]))
+    writer.dyadic &= area.bit_count() == 1
+    name = writer.add("QLinearGlobalAveragePool", *given, domain=MICROSOFT, channels_last=0)
     return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)

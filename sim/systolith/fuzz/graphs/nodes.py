@@ -4,15 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from systolith.fuzz.graphs.quantizers import write_bias, write_weights
 from systolith.fuzz.graphs.writer import Writer
 
 __all__ = [
+    "draw_window",
     "write_batch_norm",
     "write_clip",
     "write_constant_operation",
-    "write_convolution",
-    "write_dense",
     "write_flatten",
     "write_function",
     "write_global_pool",
@@ -24,91 +22,12 @@ __all__ = [
 
 AXES_AS_INPUT = {"Squeeze": 13, "Unsqueeze": 13, "ReduceMean": 18, "Pad": 11, "Clip": 11}
 """Operator sets from which on a parameter is an input; before, it is an attribute."""
-MOST_FILTERS = 5
 FUNCTIONS = {
     **dict.fromkeys(("Abs", "Elu", "HardSigmoid", "LeakyRelu", "Neg", "Selu", "Sigmoid"), 6),
     **dict.fromkeys(("Softplus", "Softsign", "Tanh"), 6),
     **{"Erf": 9, "Round": 11, "HardSwish": 14, "Mish": 18, "Gelu": 20},
 }
 """Operators that compute each value on its own, and the operator sets that brought them."""
-
-
-def write_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
-    """Write a Conv."""
-    choices, (channels, height, width) = writer.choices, writer.image(x)
-    kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
-    filters, group = choices.integer(1, MOST_FILTERS), 1
-    options: dict[str, Any] = {}
-    if same_size:
-        kernel, filters = [choices.one_of([1, 3])] * 2, channels
-        options["pads"] = [kernel[0] // 2] * 4
-    else:
-        options = _draw_window(writer, kernel)
-    if writer.chance(20):
-        group, filters = channels, channels if same_size else channels * choices.integer(1, 2)
-    elif writer.chance(15) and (divisors := [d for d in range(2, channels) if channels % d == 0]):
-        group = choices.one_of(divisors)
-        filters = -(-filters // group) * group
-    if group > 1:
-        options["group"] = group
-    if writer.rarely() and not same_size:
-        options["dilations"] = [choices.integer(1, 2), choices.integer(1, 2)]
-    if writer.chance(60):
-        options["kernel_shape"] = kernel
-    weights = write_weights(writer, (filters, channels // group, *kernel), 0)
-    bias = write_bias(writer, filters, _unit(writer, x, weights))
-    return writer.add("Conv", x, weights, *bias, **options)
-
-
-def _unit(writer: Writer, x: str, weights: str) -> Any:
-    return writer.scales.get(x, np.asarray(1.0)) * writer.scales[weights].reshape(-1).squeeze()
-
-
-def _draw_window(writer: Writer, kernel: list[int], *, most_pad: int = 2) -> dict[str, Any]:
-    """Draw strides and pads, or an automatic padding."""
-    choices = writer.choices
-    options: dict[str, Any] = {}
-    if writer.chance(40):
-        options["strides"] = [choices.integer(1, 3), choices.integer(1, 3)]
-    match choices.integer(0, 9):
-        case 0 | 1 | 2 | 3:
-            by = [min(choices.integer(0, most_pad), kernel[place % 2] - 1) for place in range(4)]
-            options["pads"] = by
-        case 4:
-            options["auto_pad"] = choices.one_of(["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
-    if writer.rarely():
-        options["pads"] = [choices.integer(0, 3) for _ in range(4)]
-        options.pop("auto_pad", None)
-    return options
-
-
-def write_dense(writer: Writer, x: str) -> str:
-    """Write a Gemm, or a MatMul with or without an Add."""
-    choices, (features,) = writer.choices, writer.vector(x)
-    outputs = choices.integer(2, 7)
-    if writer.chance(40):
-        if writer.chance(15):
-            weights = write_weights(writer, (outputs, features), 0)
-            turned = writer.add("Transpose", weights, perm=[1, 0])
-            writer.scales[turned], weights = writer.scales[weights], turned
-        else:
-            weights = write_weights(writer, (features, outputs), 1)
-        product = writer.add("MatMul", x, weights)
-        bias = write_bias(writer, outputs, _unit(writer, x, weights))
-        return writer.add("Add", product, *bias) if bias and bias[0] else product
-    options: dict[str, Any] = {"transB": 1} if writer.chance(70) else {}
-    if options:
-        weights = write_weights(writer, (outputs, features), 0)
-    else:
-        weights = write_weights(writer, (features, outputs), 1)
-    for name in ("alpha", "beta"):
-        if writer.rarely():
-            options[name] = choices.one_of([1.0, 0.5, 2.0])
-    bias = write_bias(writer, outputs, _unit(writer, x, weights))
-    if writer.rarely(2):
-        rows = choices.one_of([(1, outputs), (1,), (), (len(writer.values[x]), 1)])
-        bias = [writer.const(choices.generator().integers(-9, 9, rows) * 4.0)]
-    return writer.add("Gemm", x, weights, *bias, **options)
 
 
 def write_batch_norm(writer: Writer, x: str) -> str:
@@ -195,11 +114,29 @@ def write_constant_operation(writer: Writer, x: str) -> str:
     return writer.add(op, *operands)
 
 
+def draw_window(writer: Writer, kernel: list[int], *, most_pad: int = 2) -> dict[str, Any]:
+    """Draw strides and pads, or an automatic padding."""
+    choices = writer.choices
+    options: dict[str, Any] = {}
+    if writer.chance(40):
+        options["strides"] = [choices.integer(1, 3), choices.integer(1, 3)]
+    match choices.integer(0, 9):
+        case 0 | 1 | 2 | 3:
+            by = [min(choices.integer(0, most_pad), kernel[place % 2] - 1) for place in range(4)]
+            options["pads"] = by
+        case 4:
+            options["auto_pad"] = choices.one_of(["SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET"])
+    if writer.rarely():
+        options["pads"] = [choices.integer(0, 3) for _ in range(4)]
+        options.pop("auto_pad", None)
+    return options
+
+
 def write_pool(writer: Writer, x: str) -> str:
     """Write a MaxPool or an AveragePool."""
     choices, (_, height, width) = writer.choices, writer.image(x)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
-    options = {"kernel_shape": kernel, **_draw_window(writer, kernel, most_pad=1)}
+    options = {"kernel_shape": kernel, **draw_window(writer, kernel, most_pad=1)}
     op = choices.one_of(["MaxPool", "AveragePool"])
     if writer.rarely(2):
         options["ceil_mode"] = choices.integer(0, 1)

@@ -135,6 +135,8 @@ def _draw_on_integers(writer: Writer, point: QuantizedTensor) -> str:
 def _quant(writer: Writer, x: str) -> str:
     """Write a QONNX quantizer of activations."""
     choices = writer.choices
+    if writer.dyadic and writer.values[x].ndim in (2, 4) and writer.chance(10):
+        return _write_thresholds(writer, x)
     values = writer.values[x]
     positive = bool((values >= 0).all()) and writer.chance(80)
     bits, signed = choices.integer(2, 8), int(not positive)
@@ -158,6 +160,33 @@ def _quant(writer: Writer, x: str) -> str:
         writer, x, array, zero, bits, signed=signed, narrow=int(writer.chance(20)), mode=mode
     )
     writer.scales[result] = np.asarray(scale)
+    return result
+
+
+def _write_thresholds(writer: Writer, x: str) -> str:
+    """Write a MultiThreshold, of equal or other distances, for all channels or for each."""
+    choices, rng = writer.choices, writer.choices.generator()
+    values = writer.values[x]
+    count = choices.one_of([1, 3, 7, 15, choices.integer(1, 20)])
+    rows = values.shape[1] if writer.chance(50) else 1
+    step = writer.scale(float(np.abs(values).max()), count)
+    first = rng.integers(-count, 2, (rows, 1))
+    if writer.chance(40):
+        thresholds = step * (first + np.arange(count))
+    else:
+        thresholds = step / 4 * np.sort(rng.integers(-4 * count, 4 * count + 1, (rows, count)))
+    scale = float(2.0 ** choices.integer(-5, 2))
+    bias = -scale * choices.integer(0, count + 1) if writer.chance(40) else 0.0
+    options = {"out_scale": scale, "out_bias": bias} if writer.chance(70) else {}
+    result = writer.add(
+        "MultiThreshold",
+        x,
+        writer.const(thresholds),
+        domain=QONNX_DOMAIN,
+        out_dtype="FLOAT32" if options else "UINT8",
+        **options,
+    )
+    writer.scales[result] = np.asarray(scale if options else 1.0)
     return result
 
 

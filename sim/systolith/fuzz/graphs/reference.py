@@ -11,6 +11,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.intquant import int_quant
+from qonnx.custom_op.general.multithreshold import multithreshold
 from qonnx.transformation.infer_shapes import InferShapes
 
 __all__ = ["QONNX_DOMAIN", "TensorValues", "run_model", "run_onnx_node", "run_qonnx"]
@@ -77,6 +78,9 @@ def _run_custom(node: NodeProto, inputs: Sequence[TensorValues]) -> TensorValues
     settings = {item.name: helper.get_attribute_value(item) for item in node.attribute}
     if node.op_type == "BipolarQuant":
         return np.asarray(binary_quant(*inputs), dtype=np.float32)
+    if node.op_type == "MultiThreshold":
+        factors = settings.get("out_scale", 1.0), settings.get("out_bias", 0.0)
+        return np.asarray(multithreshold(*inputs, *factors), dtype=np.float32)
     mode = settings["rounding_mode"].decode()
     values = int_quant(*inputs, settings["signed"], settings["narrow"], mode)
     return np.asarray(values, dtype=np.float32)

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from systolith.fuzz.choices import Choices
-from systolith.fuzz.programs import forms
+from systolith.fuzz.programs import arithmetic, forms
 from systolith.fuzz.programs.layers import (
     draw_convolution_call,
     draw_norm_call,
     draw_pad_call,
     draw_pool_call,
+    draw_transposed_call,
 )
 from systolith.fuzz.programs.moves import JOINS, draw_move_call
 from systolith.fuzz.programs.program import PRELUDE, Program, Statement
@@ -88,7 +89,7 @@ class _Drawing:
         if self.image.ndim == 2:
             self._draw_vector_statement()
             return
-        match choices.integer(0, 24):
+        match choices.integer(0, 28):
             case 0 | 1 | 2 | 3 | 4 | 5:
                 self._draw_layer()
             case 6 | 7 | 8:
@@ -113,6 +114,12 @@ class _Drawing:
                 self._say(text, covers=covers)
             case 23 | 24:
                 self._draw_join()
+            case 25 | 26:
+                self._draw_product()
+            case 27:
+                self._say(choices.one_of(arithmetic.CONSTANTS))
+            case 28:
+                self._draw_transposed()
             case 18:
                 self._say(choices.one_of(forms.NOTHINGS))
             case _:
@@ -135,6 +142,34 @@ class _Drawing:
         if choices.chance(55):
             self._activate()
         return True
+
+    def _draw_transposed(self) -> None:
+        """Draw a transposed convolution, perhaps with a batch norm and an activation."""
+        text, covers = draw_transposed_call(self.choices, self.image, self.rare)
+        if not self._say(text, covers=covers):
+            return
+        if self.choices.chance(35):
+            text, covers = draw_norm_call(self.choices, self.image, self.rare)
+            self._say(text, covers=covers)
+        if self.choices.chance(55):
+            self._activate()
+
+    def _draw_product(self) -> None:
+        """Multiply by a tensor of the same shape, or by a gate that is repeated."""
+        gate, start = self._new_name(), self.current
+        axes = self.choices.one_of(list(arithmetic.GATES))
+        form = self.choices.one_of(arithmetic.GATES[axes])
+        if self.choices.chance(30) and start != "x":
+            names = [
+                name for name in self.variables if self.variables[name].shape == self.image.shape
+            ]
+            gate = self.choices.one_of(names)
+        elif not self._say(form, target=gate, follow=False, covers=(axes,)):
+            return
+        if self.choices.chance(25):
+            self._say(self.choices.one_of(arithmetic.BARE_PRODUCTS), gate, bare=True)
+        else:
+            self._say(self.choices.one_of(arithmetic.PRODUCTS), gate)
 
     def _activate(self) -> None:
         choices = self.choices
@@ -182,9 +217,13 @@ class _Drawing:
 
     def _add(self, other: str) -> None:
         if self.choices.chance(25):
-            self._say(self._form(forms.BARE_ADDITIONS, forms.RARE_BARE_ADDITIONS), other, bare=True)
+            self._say(
+                self._form(arithmetic.BARE_ADDITIONS, arithmetic.RARE_BARE_ADDITIONS),
+                other,
+                bare=True,
+            )
         else:
-            self._say(self._form(forms.ADDITIONS, forms.RARE_ADDITIONS), other)
+            self._say(self._form(arithmetic.ADDITIONS, arithmetic.RARE_ADDITIONS), other)
 
     def _draw_composite(self) -> None:
         """Draw modules that contain modules."""

@@ -2,10 +2,8 @@
 
 __all__ = [
     "ACTIVATIONS",
-    "ADDITIONS",
     "ALIASES",
     "BARE_ACTIVATIONS",
-    "BARE_ADDITIONS",
     "COMPOSITES",
     "ENDS",
     "FLATTENINGS",
@@ -14,9 +12,7 @@ __all__ = [
     "NOTHINGS",
     "NOTHINGS_OF_VECTORS",
     "RARE_ACTIVATIONS",
-    "RARE_ADDITIONS",
     "RARE_ALIASES",
-    "RARE_BARE_ADDITIONS",
     "RARE_FLATTENINGS",
     "RARE_GLOBAL_POOLS",
     "RARE_STATEMENTS",
@@ -51,6 +47,7 @@ RARE_ACTIVATIONS = (
     "torch.maximum({0}, torch.zeros_like({0}))",
     "{0} * ({0} > 0)",
     "F.relu({0} - 0.25)",
+    "<act=nn.Threshold(-0.1, -0.1)>({0})",
 )
 FUNCTIONS = (
     "<act=nn.LeakyReLU(0.1)>({0})",
@@ -68,6 +65,7 @@ FUNCTIONS = (
     "F.hardsigmoid({0})",
     "<act=nn.Mish()>({0})",
     "<act=nn.SELU()>({0})",
+    "F.threshold({0}, 0.2, 0.2)",
 )
 """Functions of each value, which become tables."""
 BARE_ACTIVATIONS = (
@@ -85,42 +83,6 @@ BARE_ACTIVATIONS = (
     "F.dropout({0}, 0.5, self.training, True)",
 )
 """Statements whose value is dropped. `torch.relu` alone changes nothing."""
-ADDITIONS = (
-    "{0} + {1}",
-    "{1} + {0}",
-    "torch.add({0}, {1})",
-    "{0}.add({1})",
-    "{0}.add_({1})",
-    "{0} + {0}",
-)
-RARE_ADDITIONS = (
-    "sum([{0}, {1}])",
-    "sum(each for each in ({0}, {1}))",
-    "torch.add({0}, {1}, alpha=2)",
-    "torch.add({0}, other={1})",
-    "torch.add(input={0}, other={1})",
-    "{0} - {1}",
-    "{0} * {1}",
-    "torch.stack([{0}, {1}]).sum(0)",
-    "torch.cat([{0}, {1}], 1)",
-    "torch.cat(({0}, {1}), dim=1)",
-    "torch.cat([{0}, {0}], 1)",
-    "torch.maximum({0}, {1})",
-    "<sum=torch.ao.nn.quantized.FloatFunctional()>.add({0}, {1})",
-    "0.5 * ({0} + {1})",
-    "{0} + {1} + {0}",
-)
-BARE_ADDITIONS = (
-    "{0} += {1}",
-    "{0}.add_({1})",
-)
-RARE_BARE_ADDITIONS = (
-    "{0}.add_({1}, alpha=2)",
-    "torch.add({0}, {1}, out={0})",
-    "{0}.copy_({1})",
-    "{0}.sub_({1})",
-    "{0}[:, 0] += {1}[:, 0]",
-)
 ALIASES = (
     "{0}",
     "<same=nn.Identity()>({0})",

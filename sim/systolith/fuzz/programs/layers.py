@@ -9,6 +9,7 @@ __all__ = [
     "draw_norm_call",
     "draw_pad_call",
     "draw_pool_call",
+    "draw_transposed_call",
 ]
 
 CallForm = tuple[str, tuple[str, ...]]
@@ -58,6 +59,33 @@ def draw_convolution_call(
         covers.append(f"Conv2d padding_mode {options['padding_mode']}")
     text = f"<conv=nn.Conv2d({channels}, {filters}, {size}{arguments})>({{0}})"
     return text, ("Conv2d", *covers)
+
+
+def draw_transposed_call(choices: Choices, image: Tensor, rare: int) -> CallForm:
+    """Draw a transposed convolution of the image, sometimes one of several groups."""
+    channels = image.shape[1]
+    stride, kernel = choices.integer(1, 3), _draw_size(choices, 4, 4)
+    filters, options = choices.integer(1, 4), {}
+    least = kernel if isinstance(kernel, int) else min(kernel)
+    if stride > 1:
+        options["stride"] = str(stride)
+    if choices.chance(50):
+        options["padding"] = str(padding := choices.integer(0, least - 1))
+        if stride > 1 and choices.chance(40):
+            options["output_padding"] = str(choices.integer(0, min(padding, stride - 1)))
+    if choices.chance(25) and (groups := [g for g in range(2, channels + 1) if channels % g == 0]):
+        options["groups"] = str(number := choices.one_of(groups))
+        filters *= number
+    if choices.chance(30):
+        options["bias"] = "False"
+    if choices.chance(rare):
+        options["dilation"] = "2"
+    if choices.chance(rare):
+        options["stride"] = "(1, 2)"
+    arguments = "".join(f", {name}={value}" for name, value in options.items())
+    covers = [f"ConvTranspose2d {name}" for name in options]
+    text = f"<conv=nn.ConvTranspose2d({channels}, {filters}, {kernel}{arguments})>({{0}})"
+    return text, ("ConvTranspose2d", *covers)
 
 
 def draw_norm_call(choices: Choices, image: Tensor, rare: int) -> CallForm:

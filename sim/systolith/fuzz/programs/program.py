@@ -297,7 +297,7 @@ def _randomize(module: nn.Module, generator: torch.Generator) -> None:
     def normal(tensor: Tensor, scale: float = 1.0) -> None:
         tensor.copy_(scale * torch.randn(tensor.shape, generator=generator))
 
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         normal(module.weight, (2 / module.weight[0].numel()) ** 0.5)
         if module.bias is not None:
             normal(module.bias, 0.3)

@@ -51,7 +51,10 @@ def read_conv_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Va
     padding: Padding = tuple(  # type: ignore[assignment]  # of two windows
         side for window in windows for side in (window.before, window.after)
     )
-    whole = ungroup_weights(split_phases(weight.integers, stride, groups), groups)
+    phases = split_phases(weight.integers, stride, groups)
+    # One bit cannot hold the missing taps of phases, which are 0.
+    bits = max(weight.bits, 2) if (phases == 0).any() else weight.bits
+    whole = ungroup_weights(phases, groups)
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return Conv2d(
@@ -61,7 +64,7 @@ def read_conv_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Va
             bias=bias,
             requantize=requantize,
             output=output,
-            weight_bits=weight.bits,
+            weight_bits=bits,
             padding=padding,
             groups=whole.groups,
             pattern=whole.pattern,

@@ -184,7 +184,7 @@ class Reader(Multiplying):
                 self.multiply(node)
             case Apply() | Combine():
                 self.apply(node)
-            case AddUp() if any(map(self.is_table, node.all_input_nodes)) and self.tabulate(node):
+            case AddUp() if any(map(self._is_function, inputs_of(node))) and self.tabulate(node):
                 pass
             case Softmax():
                 self.settle(node)
@@ -201,6 +201,10 @@ class Reader(Multiplying):
                 self.add_layer(node, name, operation, inputs)
                 if isinstance(operation, Convolve) and operation.phases is not None:
                     self.add_moves(node, name, operation)
+
+    def _is_function(self, node: fx.Node) -> bool:
+        """Whether a node's value is a function of each value of a layer."""
+        return self.is_table(node) or bool(self.unfolded.get(node, Unfolded()).scales)
 
     def add_layer(
         self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]

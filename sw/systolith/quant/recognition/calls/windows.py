@@ -129,7 +129,8 @@ def enlarge(call: Call) -> Recognized:
         return None, [f"needs images (N, C, H, W), got {call.input}"]
     mode = call.arguments.get("mode", "nearest")
     if mode not in ("nearest", "nearest-exact"):
-        return None, [f"needs mode 'nearest', got '{mode}'"]
+        trained = "or a trained nn.ConvTranspose2d(C, C, 4, 2, 1, groups=C)"
+        return None, [f"needs mode 'nearest', {trained}; got '{mode}'"]
     (height, width), (rows, columns) = call.image, call.output[2:]
     if rows % height or columns % width:
         sizes = f"{height}x{width} to {rows}x{columns}"

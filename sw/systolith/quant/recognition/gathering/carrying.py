@@ -25,7 +25,10 @@ class Carrying(Following):
         unfolded = self.unfolded.get(first, Unfolded())
         match operation:
             case Pad() if unfolded.shifts:
-                self.settle(node)
+                if self.compute_scales(first):
+                    self.sources[node] = self.sources[first]
+                else:
+                    self.settle(node)
                 unfolded = Unfolded()
             case Pad() if self.is_reshaped(first):
                 self.refuse_operation(first)

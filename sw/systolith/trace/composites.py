@@ -1,0 +1,118 @@
+"""Calls that are recorded as the simpler calls that they are made of."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+__all__ = ["in_parts", "is_made_of_parts", "sum_of_stack"]
+
+_STACKS = (torch.stack, torch.ops.aten.stack.default)
+_Knows = Callable[[Tensor], bool]
+
+
+def is_made_of_parts(module: nn.Module) -> bool:
+    """Whether the calls of a module of PyTorch are recorded, not the module."""
+    return isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d) and bool(module.value)
+
+
+def in_parts(
+    func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], knows: _Knows
+) -> Callable[[], Tensor] | None:
+    """Return simpler calls that compute the same; None for a call that is recorded as it is.
+
+    ``a - b`` becomes ``a + (-b)``, ``torch.add(a, b, alpha=2)`` becomes ``a + b * 2``, and padding
+    with a number v becomes padding of ``x - v`` with zeros, plus v.
+
+    Parameters
+    ----------
+    func : object
+        A function or method.
+    args, kwargs
+        Its arguments.
+    knows : callable
+        Whether a tensor depends on the images.
+    """
+    if func is F.pad or func is torch.ops.aten.constant_pad_nd.default:
+        return _pad(args, kwargs)
+    name = str(getattr(func, "__name__", ""))
+    if name not in _SUMS:
+        return None
+    given = dict(zip(("input", "other"), args, strict=False)) | dict(kwargs)
+    if len(args) > 2 or not given.keys() <= {"input", "self", "other", "alpha"}:
+        return None
+    one, other, alpha = given.get("input"), given.get("other"), given.get("alpha", 1)
+    if not all(isinstance(tensor, Tensor) and knows(tensor) for tensor in (one, other)):
+        return None
+    assert isinstance(one, Tensor) and isinstance(other, Tensor)
+    if name in ("rsub", "__rsub__"):
+        one, other = other, one
+    factor = alpha if name.startswith("add") else -alpha
+    if factor == 1:
+        return None
+    add = Tensor.add_ if name.endswith("_") and not name.startswith("__") else torch.add
+
+    def compute() -> Tensor:
+        return add(one, torch.neg(other) if factor == -1 else torch.mul(other, factor))
+
+    return compute
+
+
+_SUMS = {
+    *("add", "add_", "sub", "sub_", "subtract", "subtract_", "rsub", "__rsub__"),
+}
+"""Names of sums and differences."""
+
+
+def _pad(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Tensor] | None:
+    given = dict(zip(("input", "pad", "mode", "value"), args, strict=False)) | dict(kwargs)
+    value = given.get("value")
+    if given.get("mode", "constant") != "constant" or type(value) not in (int, float) or not value:
+        return None
+    return lambda: torch.add(F.pad(torch.sub(given["input"], value), given["pad"]), value)
+
+
+def sum_of_stack(
+    func: Any,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    values: Mapping[fx.Node, Tensor],
+    read: Callable[[Tensor], fx.Node | None],
+) -> tuple[list[Any], int] | None:
+    """Find what a sum or mean over the axis of a ``torch.stack`` adds.
+
+    Parameters
+    ----------
+    func, args, kwargs
+        A call.
+    values : mapping of fx.Node to Tensor
+        Those of the recording.
+    read : callable
+        Gives the node of a tensor.
+
+    Returns
+    -------
+    pair of list and int, or None
+        What is added, nodes and constants, and what the sum is divided by; None for other calls.
+    """
+    name = str(getattr(func, "__name__", ""))
+    if name not in ("sum", "mean") or not args or not isinstance(args[0], Tensor):
+        return None
+    given = dict(zip(("input", "dim"), args, strict=False)) | dict(kwargs)
+    dim = given.get("dim", given.get("axis"))
+    axes = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
+    if given.get("keepdim") or given.get("dtype") is not None or len(args) > 2 or len(axes) != 1:
+        return None
+    node = read(args[0])
+    if node is None or node.target not in _STACKS or type(axes[0]) is not int:
+        return None
+    own = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    parts = node.args[0] if node.args else node.kwargs["tensors"]
+    assert isinstance(own, int) and isinstance(parts, Sequence)
+    if (own - axes[0]) % values[node].ndim:
+        return None
+    # What depends on the images comes first, so that no two constants are added.
+    ordered = sorted(parts, key=lambda part: not isinstance(part, fx.Node))
+    return ordered, len(ordered) if name == "mean" else 1

@@ -1,0 +1,124 @@
+"""Calls that are recorded as the simpler calls that they are made of, and what becomes of them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.frontend import IntegerModel, lower
+from systolith.network import Add, Pad2d, Table, trace
+from systolith.quant import UnsupportedModelError, prepare
+from systolith.trace import record
+
+IMAGES = torch.rand(16, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+
+Combine = Callable[[Tensor, Tensor], Tensor]
+
+
+class TwoBranches(nn.Module):
+    """Two convolutions, what combines them, and a third one."""
+
+    def __init__(self, combine: Combine) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 1)
+        self.last, self.combine = nn.Conv2d(4, 2, 3), combine
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(self.combine(F.relu(self.a(x)), self.b(x)))
+        return y
+
+
+def kinds_of(combine: Combine) -> list[type]:
+    """Lower a model with two branches, which every way of computing it agrees on."""
+    torch.manual_seed(0)
+    model = TwoBranches(combine).eval()
+    quantized = prepare(model, IMAGES).eval()
+    network, integer = lower(quantized), IntegerModel(quantized)
+    images = integer.quantize_input(IMAGES)
+    golden, own = trace(network, images), integer.trace(images)
+    assert all(np.array_equal(golden[name], own[name]) for name in golden)
+    with torch.no_grad():
+        wanted = model(IMAGES.clone())
+        assert (quantized(IMAGES) - wanted).abs().max() < 0.05 * wanted.abs().max()
+    return [type(layer) for layer in network.layers]
+
+
+def subtract_in_place(a: Tensor, b: Tensor) -> Tensor:
+    a -= b
+    return a
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        subtract_in_place,
+        lambda a, b: torch.rsub(a, b),
+        lambda a, b: a.sub_(b, alpha=0.5),
+        lambda a, b: torch.add(a, b, alpha=2),
+    ],
+)
+def test_an_operand_that_is_scaled_becomes_a_table(combine: Combine) -> None:
+    kinds = kinds_of(combine)
+    assert (kinds.count(Add), kinds.count(Table)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("combine", "additions"),
+    [
+        (lambda a, b: torch.stack([a, b, a]).sum(0), 2),
+        (lambda a, b: torch.stack((a, b), 1).mean(1), 1),
+        (lambda a, b: torch.sum(torch.stack([a, b], dim=-1), dim=(-1,)), 1),
+    ],
+)
+def test_a_stack_that_is_summed_is_an_addition(combine: Combine, additions: int) -> None:
+    kinds = kinds_of(combine)
+    assert (kinds.count(Add), kinds.count(Table)) == (additions, 0)
+
+
+@pytest.mark.parametrize(
+    "combine",
+    [
+        lambda a, b: F.pad(a + b, (1, 1, 1, 1), value=1.0),
+        lambda a, b: nn.ConstantPad2d((0, 1, 2, 0), 0.5)(a),
+    ],
+)
+def test_a_border_of_any_number_is_one_of_zeros(combine: Combine) -> None:
+    kinds = kinds_of(combine)
+    assert (kinds.count(Pad2d), kinds.count(Table)) == (1, 1)
+
+
+def test_functions_of_one_tensor_are_one_table() -> None:
+    for combine in (lambda a, b: a - a * torch.sigmoid(a), lambda a, b: a - a * 0.5):
+        kinds = kinds_of(combine)
+        assert (kinds.count(Add), kinds.count(Table)) == (0, 1)
+
+
+def test_values_are_those_of_the_call() -> None:
+    forms: list[Combine] = [
+        lambda a, b: a - b,
+        lambda a, b: torch.subtract(a, b, alpha=3),
+        lambda a, b: a.add(b, alpha=-1),
+        lambda a, b: torch.stack([a, b]).sum(0),
+        lambda a, b: F.pad(a, (1, 2, 0, 1), "constant", -2.0),
+        lambda a, b: F.pad(a, (1, 2, 0, 1), "constant", 0),
+    ]
+    for form in forms:
+        model = TwoBranches(form).eval()
+        recording = record(model, IMAGES)
+        assert recording.output is not None and not recording.problems
+        wanted = model(IMAGES[:2])
+        assert torch.allclose(recording.values[recording.output], wanted, atol=1e-6)
+
+
+def test_other_sums_of_a_stack_and_borders_are_refused() -> None:
+    for combine, reason in [
+        (lambda a, b: torch.stack([a, b]).amax(0), "function stack"),
+        (lambda a, b: torch.stack([a, b]).sum(2)[0], "function stack"),
+        (lambda a, b: F.pad(a, (1, 1, 1, 1), mode="replicate"), "needs to pad with zeros"),
+        (lambda a, b: F.interpolate(a, scale_factor=2.0, mode="bilinear"), "needs mode 'nearest'"),
+    ]:
+        with pytest.raises(UnsupportedModelError, match=reason):
+            prepare(TwoBranches(combine).eval(), IMAGES)
