@@ -12,7 +12,7 @@ from systolith.exchange import ImportedModel, import_onnx
 from systolith.fuzz import FindingKind, SeededChoices, search
 from systolith.fuzz.graphs import Graph, GraphTarget, draw_graph, judge_graph
 
-SEED, DRAWS, CASES = 20263, 200, 30
+SEED, DRAWS, CASES = 20263, 230, 30
 
 Read = Callable[[Path], ImportedModel]
 

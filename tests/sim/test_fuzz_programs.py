@@ -132,7 +132,7 @@ def _odd_biases(model: nn.Module, images: Tensor, config: QuantConfig) -> Quanti
 @pytest.mark.parametrize(
     ("door", "first"),
     [
-        (_dead_code_removed, 23),
+        (_dead_code_removed, 41),
         (_sums_doubled, 4),
         (_odd_biases, 3),
         (_hooks_dropped, 24),

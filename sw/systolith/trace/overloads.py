@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from systolith.trace.operators import operator_of_call
 
-__all__ = ["as_function", "as_module", "batch_problems"]
+__all__ = ["as_function", "as_module", "program_problems"]
 
 _Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
 _COPIES = ("_to_copy", "alias", "lift_fresh_copy", "detach", "detach_", "clone")
@@ -25,9 +25,16 @@ def as_module(model: Any) -> Any:
     return model
 
 
-def batch_problems(model: nn.Module) -> Iterator[str]:
-    """Find a program that was exported for one number of images only."""
-    if not isinstance(model, fx.GraphModule) or not hasattr(model, "_guards_fn"):
+def program_problems(model: nn.Module) -> Iterator[str]:
+    """Find a program that is quantized, or was exported for one number of images only."""
+    if not isinstance(model, fx.GraphModule):
+        return
+    if any("quantized_decomposed" in str(node.target) for node in model.graph.nodes):
+        yield (
+            f"'{type(model).__name__}' (exported program): is quantized already; read it by "
+            "systolith.exchange.import_program"
+        )
+    if not hasattr(model, "_guards_fn"):
         return
     given = [node.meta.get("val") for node in model.graph.nodes if node.op == "placeholder"]
     for value in given[:1]:

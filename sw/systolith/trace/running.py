@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from systolith.trace.modules import is_leaf
-from systolith.trace.overloads import batch_problems
+from systolith.trace.overloads import program_problems
 
 __all__ = ["as_written", "evaluating", "first_images", "model_problems"]
 
@@ -78,7 +78,7 @@ def model_problems(model: nn.Module) -> Iterator[str]:
         yield f"'{kind}' (model): needs to be part of a model; give nn.Sequential(model)"
         return
     yield from _input_problems(model)
-    yield from batch_problems(model)
+    yield from program_problems(model)
     for name, module in model.named_modules():
         tensors = {**module._parameters, **module._buffers}
         for tensor in (tensor for tensor in tensors.values() if tensor is not None):

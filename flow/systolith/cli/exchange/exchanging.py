@@ -25,7 +25,9 @@ Read = tuple["ImportedModel | ImportedTflite", dict[str, Any], tuple[str, ...]]
 
 
 def import_network(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="QONNX, ONNX, or TFLite of int8.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="QONNX, ONNX, TFLite of int8, or .pt2 of PT2E.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder to write the network to. Default: only show."),
@@ -96,7 +98,9 @@ def import_network(
             }
             if multiplier_bits is not None:
                 options["multiplier_bits"] = multiplier_bits
-            if calibrate is None:
+            if file.suffix == ".pt2":
+                model, meaning, lines = _read_program(file, calibrate, options)
+            elif calibrate is None:
                 model, meaning, lines = _read_onnx(file, options)
             else:
                 model, meaning, lines = _read_float(file, calibrate, output, options)
@@ -126,6 +130,17 @@ def _read_onnx(file: Path, options: dict[str, Any]) -> Read:
 
     model = import_onnx(file, **options)
     return model, describe_import(model), (describe_arithmetic(model), describe_check(model))
+
+
+def _read_program(file: Path, calibrate: Path | None, options: dict[str, Any]) -> Read:
+    """Write a program of PT2E as an ONNX file, and read that."""
+    from systolith.exchange import write_program
+    from systolith.foundation import UsageError
+
+    if calibrate is not None:
+        raise UsageError("--calibrate: a program of PT2E is quantized already; leave it out")
+    with TemporaryDirectory() as folder:
+        return _read_onnx(write_program(file, Path(folder) / f"{file.stem}.onnx"), options)
 
 
 def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[str, Any]) -> Read:
