@@ -129,6 +129,7 @@ def _odd_biases(model: nn.Module, images: Tensor, config: QuantConfig) -> Quanti
     return quantized
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("door", "first"),
     [

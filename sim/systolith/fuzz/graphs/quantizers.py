@@ -177,7 +177,9 @@ def _write_thresholds(writer: Writer, x: str) -> str:
         thresholds = step / 4 * np.sort(rng.integers(-4 * count, 4 * count + 1, (rows, count)))
     scale = float(2.0 ** choices.integer(-5, 2))
     bias = -scale * choices.integer(0, count + 1) if writer.chance(40) else 0.0
-    options = {"out_scale": scale, "out_bias": bias} if writer.chance(70) else {}
+    options: dict[str, Any] = {}
+    if writer.chance(70):
+        options = {"out_scale": scale, "out_bias": bias}
     result = writer.add(
         "MultiThreshold",
         x,
