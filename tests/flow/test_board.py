@@ -70,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     plan = plan_network(network, budget=Budget(multipliers=MULTIPLIERS, **limits))
     config = board_config(plan, BOARD, clock_mhz=100, baud=BAUD)
     verilog = emit_board(plan, BOARD, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)
-    board = compile_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=folder)
+    board = compile_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=folder, quick=True)
     outputs = forward(network, images)[network.outputs[0]]
     return Served(plan=plan, board=board, folder=folder, images=images, outputs=outputs)
 
@@ -115,7 +115,7 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: 
     )
     assert "output [5:0] led" in verilog
     divisor = board_config(plan, tang, clock_mhz=tang.clock_mhz, baud=BAUD).divisor
-    board = compile_board(verilog, BOARD_TOP, divisor=divisor, workdir=tmp_path)
+    board = compile_board(verilog, BOARD_TOP, divisor=divisor, workdir=tmp_path, quick=True)
     low, high = network.input.type.low, network.input.type.high
     images = np.random.default_rng(3).integers(low, high + 1, (3, *network.input.shape))
     files = [str(tmp_path / f"image{number}.npy") for number in range(len(images))]

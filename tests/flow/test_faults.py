@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 
 from systolith.bench import CompileError
-from systolith.cli import caches
+from systolith.cli import caches, main
 from systolith.cli.errors.failures import explain_errors
 from systolith.cli.errors.faults import find_user_frame
 from systolith.foundation import spare_folder
@@ -45,16 +46,27 @@ def make():
     return Network()
 """
 RAISES_IN_FACTORY = "def make():\n    return {}['layers']\n"
+MODULE = "my_network"
 COMMAND = [sys.executable, "-W", "ignore", "-c", "from systolith.cli import main; main()"]
 
 
-def _systolith(*arguments: object, folder: Path | None = None) -> tuple[int, str, str]:
-    command = [*COMMAND, *map(str, arguments)]
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=folder, env=os.environ | paths
-    )
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def systolith(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[Any, str]]]:
+    """Run the command line in a folder, as its main function; gives exit code and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+    def run(*arguments: str) -> tuple[Any, str]:
+        monkeypatch.setattr(sys, "argv", ["systolith", *arguments])
+        sys.modules.pop(MODULE, None)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    yield run
+    sys.modules.pop(MODULE, None)
 
 
 def _told(error: str) -> tuple[int, str]:
@@ -82,22 +94,27 @@ main()
     ids=["forward", "factory", "syntax"],
 )
 def test_an_error_in_the_users_code_shows_the_users_line(
-    source: str, expected: list[str], tmp_path: Path
+    source: str,
+    expected: list[str],
+    tmp_path: Path,
+    systolith: Callable[..., tuple[Any, str]],
 ) -> None:
     (tmp_path / "my_network.py").write_text(source)
     (tmp_path / "mine.toml").write_text(EXPERIMENT)
-    code, _, said = _systolith("train", "mine.toml", folder=tmp_path)
+    code, said = systolith("train", "mine.toml")
     assert code == 2
     for text in ("error: ", "my_network.py", *expected):
         assert text in said
     assert "Traceback" not in said and "/systolith/stages" not in said
 
 
-def test_traceback_shows_all_of_it_wherever_it_stands(tmp_path: Path) -> None:
+def test_traceback_shows_all_of_it_wherever_it_stands(
+    tmp_path: Path, systolith: Callable[..., tuple[Any, str]]
+) -> None:
     (tmp_path / "my_network.py").write_text(RAISES_IN_FACTORY)
     (tmp_path / "mine.toml").write_text(EXPERIMENT)
     for arguments in (["train", "mine.toml", "--traceback"], ["--traceback", "train", "mine.toml"]):
-        code, _, said = _systolith(*arguments, folder=tmp_path)
+        code, said = systolith(*arguments)
         assert code == 2
         assert "Traceback" in said and "make_model" in said and "error: " in said
 

@@ -44,7 +44,7 @@ def _examples(count: int) -> settings:
     )
 
 
-@_examples(2)
+@_examples(1)
 @given(quantized_models())
 def test_lowered_modules_are_equal_in_rtl(check: Check, model: QuantizedModel) -> None:
     check(model)

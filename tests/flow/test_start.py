@@ -38,8 +38,12 @@ COMMANDS = sorted(getattr(get_command(app), "commands", {}))
 
 
 def _loaded(*arguments: str) -> set[str]:
-    """Load whatever a command needs, in a process of its own; gives the packages."""
-    command = [sys.executable, "-c", PROBE, json.dumps(arguments)]
+    """Load whatever a command needs, in a process of its own; gives the packages.
+
+    Its parent is a shell, in whose language ``--show-completion`` answers.
+    """
+    command = ["bash", "-c", '"$@"; exit $?', "bash"]
+    command += [sys.executable, "-c", PROBE, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return set(json.loads(done.stderr.splitlines()[-1]))
 

@@ -11,7 +11,7 @@ from systolith.gateware import Pipeline
 from systolith.network import trace
 from systolith.plan import ForkPlan, compute_timeline, plan_network
 from systolith.quant import QuantConfig, prepare
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench
 from tests.support.slow import first_few
 
 FRAMES = 3
@@ -117,8 +117,9 @@ def test_branches_meet_again(kind: type[nn.Module], multipliers: int) -> None:
         np.testing.assert_array_equal(values, expected[name])
     plan = plan_network(network, multipliers=multipliers)
     assert any(isinstance(stage, ForkPlan) for stage in plan.stages)
+    bench = PipelineBench(Pipeline(plan))
     for gap, stall in ((0.0, 0.0), (0.2, 0.5)):
-        run = run_frames(Pipeline(plan), given, gap=gap, stall=stall, seed=1)
+        run = bench.run(given, gap=gap, stall=stall, seed=1)
         np.testing.assert_equal(run.outputs, {name: expected[name] for name in network.outputs})
         if not gap:
             assert run.cycles == compute_timeline(plan.graph, FRAMES).cycles

@@ -190,10 +190,14 @@ def test_offsets_matter_in_each_layer(name: str) -> None:
 @pytest.mark.parametrize(
     ("make_network", "reloadable"),
     [
-        pytest.param(lambda: _tied(Overflow.SATURATE), False, id="ties, saturating"),
         pytest.param(lambda: _tied(Overflow.WRAP), True, id="ties, wrapping, reloadable"),
         pytest.param(_moved, False, id="offsets"),
-        pytest.param(_moved, True, id="offsets, reloadable"),
+        pytest.param(
+            *(lambda: _tied(Overflow.SATURATE), False),
+            id="ties, saturating",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(_moved, True, id="offsets, reloadable", marks=pytest.mark.slow),
     ],
 )
 def test_a_network_is_equal_on_every_stream_and_takes_the_cycles_predicted(

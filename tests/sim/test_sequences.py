@@ -10,7 +10,7 @@ from systolith.gateware import Pipeline
 from systolith.network import trace
 from systolith.plan import compute_timeline, plan_network
 from systolith.quant import QuantConfig, prepare
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench
 
 FRAMES = 3
 
@@ -43,8 +43,9 @@ def test_sequences_in_hardware() -> None:
     for name, values in integer.trace(given).items():
         np.testing.assert_array_equal(values, expected[name])
     plan = plan_network(network, multipliers=20)
+    bench = PipelineBench(Pipeline(plan))
     for gap, stall in ((0.0, 0.0), (0.2, 0.5)):
-        run = run_frames(Pipeline(plan), given, gap=gap, stall=stall, seed=1)
+        run = bench.run(given, gap=gap, stall=stall, seed=1)
         np.testing.assert_equal(run.outputs, {name: expected[name] for name in network.outputs})
         if not gap:
             assert run.cycles == compute_timeline(plan.graph, FRAMES).cycles

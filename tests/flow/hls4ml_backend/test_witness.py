@@ -9,14 +9,10 @@ from systolith.hls4ml_backend.tracing import compute_accumulators
 from systolith.network import Add, AvgPool2d, Conv2d, trace
 from tests.flow.hls4ml_backend.comparing import both, convert, images
 from tests.flow.hls4ml_backend.random_models import random_case
-
-SEEDS = [
-    *range(2),
-    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 55)),
-]
+from tests.support.slow import first_few
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", first_few(range(55), 1))
 def test_rtl_equals_c_simulation(seed: int, tmp_path: Path) -> None:
     model, config = random_case(seed)
     channels, height, width = model.shape

@@ -56,9 +56,10 @@ def test_results_come_with_their_numbers_and_failures_do_not_stop_others() -> No
     assert results == {0: 2, 1: FailedTask(reason="ZeroDivisionError: three"), 2: 4}
 
 
-def test_what_a_dead_worker_did_begins_again(tmp_path: Path) -> None:
-    with Workers(1, seconds=60) as workers:
+def test_what_a_dead_worker_did_begins_again_and_a_bug_ends_all(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), Workers(1, seconds=60) as workers:
         results = dict(workers.run(_dies_once, [(str(tmp_path), number) for number in range(3)]))
+        list(workers.run(_bug, [0]))  # no failure of a point: it ends the search
     assert results == {0: 0, 1: 1, 2: 2}
     assert (tmp_path / "log").read_text().split() == ["0", "1", "1", "2"]
 
@@ -78,11 +79,6 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         results = dict(workers.run(_hangs, [0, 1, 2, 3]))
     assert results[0] == FailedTask(reason="took more than 0.1 s, and hung")
     assert [results[number] for number in (1, 2, 3)] == [1, 2, 3]
-
-
-def test_a_bug_is_no_failure_of_a_point() -> None:
-    with Workers(1, seconds=60) as workers, pytest.raises(KeyError):
-        list(workers.run(_bug, [0]))
 
 
 DRIVER = """

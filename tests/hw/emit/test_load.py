@@ -1,9 +1,10 @@
 """Other weights into the same design."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from systolith.network import (
 )
 from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
 from tests.support.networks import convolution, small_network
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench
 from tests.support.random_networks import random_images, random_network, random_residual_network
 from tests.support.slow import first_few
 from tests.support.twins import twin
@@ -35,11 +36,19 @@ QUICK_SEEDS = tuple(seed for seed in range(16) if seed not in (3, 12))
 """The other two draw networks that take half of all the time."""
 
 
-def _frames(plan: NetworkPlan, network: IntegerNetwork, data: bytes, seed: int) -> None:
-    """Load, if there is data, and see that the design then computes the network."""
-    images = random_images(network, FRAMES, seed)
+def _frames(plan: NetworkPlan, *cases: tuple[IntegerNetwork, bytes], seed: int = 0) -> None:
+    """See that the design computes each network, once its bytes are loaded, if there are any."""
     dut = Pipeline(plan)
+    bench = PipelineBench(dut)
+    for network, data in cases:
+        images = random_images(network, FRAMES, seed)
+        before = _loading(dut, data, seed) if data else None
+        run = bench.run(images, gap=0.2, stall=0.2, seed=seed, before=before)
+        for name, expected in forward(network, images).items():
+            assert np.array_equal(run.outputs[name], expected)
 
+
+def _loading(dut: Pipeline, data: bytes, seed: int) -> Callable[[Any], Awaitable[None]]:
     async def load(ctx):  # type: ignore[no-untyped-def]
         rng = random.Random(seed)
         assert ctx.get(dut.loaded)
@@ -59,10 +68,7 @@ def _frames(plan: NetworkPlan, network: IntegerNetwork, data: bytes, seed: int) 
             await ctx.tick()
         raise AssertionError("the load never ends")
 
-    before = load if data else None
-    run = run_frames(dut, images, gap=0.2, stall=0.2, seed=seed, before=before)
-    for name, expected in forward(network, images).items():
-        assert np.array_equal(run.outputs[name], expected)
+    return load
 
 
 def _started(data: bytes) -> Iterator[int | None]:
@@ -76,15 +82,14 @@ def test_a_loaded_design_computes_the_other_network(seed: int) -> None:
     network = draw(seed)
     budget = int(np.random.default_rng(seed).integers(4, 60))
     plan = plan_network(network, multipliers=budget, reloadable=True)
-    _frames(plan, network, b"", seed)
     other = twin(network, seed + 100)
-    _frames(plan, other, load_bytes(plan, other), seed)
+    _frames(plan, (network, b""), (other, load_bytes(plan, other)), seed=seed)
 
 
 def test_loading_its_own_parameters_changes_nothing() -> None:
     network = small_network()
     plan = plan_network(network, multipliers=12, reloadable=True)
-    _frames(plan, network, load_bytes(plan, network), 0)
+    _frames(plan, (network, load_bytes(plan, network)))
 
 
 def test_tables_are_loaded() -> None:
@@ -96,7 +101,7 @@ def test_tables_are_loaded() -> None:
     )
     plan = plan_network(network, reloadable=True)
     other = twin(network, 1)
-    _frames(plan, other, load_bytes(plan, other), 0)
+    _frames(plan, (other, load_bytes(plan, other)))
 
 
 def test_a_load_fits_every_design_with_the_same_circuit(tmp_path: Path) -> None:
@@ -193,8 +198,8 @@ def test_finer_and_coarser_offsets_fit_a_design_that_only_shifts() -> None:
     )
     plan = plan_network(own, multipliers=8, reloadable=True)
     assert all(engine.scale_bits == 0 for engine in plan.convolutions)
-    for other in (own, finer, coarser, none):
-        _frames(plan, other, load_bytes(plan, other), 0)
+    others = (own, finer, coarser, none)
+    _frames(plan, *((other, load_bytes(plan, other)) for other in others))
 
 
 def test_offsets_need_a_design_that_has_some() -> None:

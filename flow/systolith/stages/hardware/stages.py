@@ -221,6 +221,7 @@ class HardwareStages:
             workdir=self.simulators,
             seed=self.experiment.seed,
             network=self.source.network,
+            cycles=self.plan.cycles(len(images)),
             progress=context.progress,
         )
         layers: dict[str, Verification] = {}

@@ -7,7 +7,7 @@ from amaranth.lib import data
 from systolith.gateware import ArgMaxEngine, Pipeline
 from systolith.network import ActType, ArgMax, Flatten, IntegerNetwork, Shape, Tensor, forward
 from systolith.plan import ArgMaxPlan, PlanError, plan_network
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench, run_frames
 from tests.support.stream_bench import run_stream, simulate
 
 SIGNED, NARROW = ActType(bits=8, signed=True, zero_point=-7), ActType(bits=2, signed=False)
@@ -43,10 +43,11 @@ def test_classes_and_cycles_are_equal(shape: Shape, act: ActType, lanes: int) ->
     assert plan.steady_interval == plan.cycles_per_frame
     assert plan.resources.multipliers == plan.resources.dsps == plan.resources.block_rams == 0
     wanted = forward(network, images)["class"]
-    run = run_frames(Pipeline(plan), images)
+    bench = PipelineBench(Pipeline(plan))
+    run = bench.run(images)
     assert np.array_equal(run.outputs["class"], wanted)
     assert run.cycles == plan.cycles(len(images))
-    stalled = run_frames(Pipeline(plan), images, gap=0.3, stall=0.5)
+    stalled = bench.run(images, gap=0.3, stall=0.5)
     assert np.array_equal(stalled.outputs["class"], wanted)
 
 

@@ -30,7 +30,7 @@ from systolith.plan import ARRIVE_LATENCY, ArrayShape, GearboxPlan, NetworkPlan,
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_images
 from tests.support.slow import first_few
-from tests.support.stream_bench import Run, run_stream, simulate
+from tests.support.stream_bench import Run, StreamBench, simulate
 
 
 def _ports(plan: NetworkPlan) -> tuple[StreamPort, StreamPort]:
@@ -41,23 +41,21 @@ def _ports(plan: NetworkPlan) -> tuple[StreamPort, StreamPort]:
     )
 
 
-def _check(
-    plan: NetworkPlan, images: np.ndarray, *, gap: float = 0, stall: float = 0, seed: int = 0
-) -> Run:
-    """Run images through the pipeline under stalls; values must equal the golden ones."""
-    source, sink = _ports(plan)
-    run = run_stream(
-        Pipeline(plan),
-        source.pack(source.to_transfers(images)),
-        len(images) * sink.transfers_per_frame,
-        gap=gap,
-        stall=stall,
-        seed=seed,
-    )
-    found = sink.from_transfers(sink.unpack(run.outputs)).reshape(len(images), -1)
-    expected = forward(plan.network, images)[plan.network.outputs[0]]
-    assert np.array_equal(found, expected.reshape(len(images), -1))
-    return run
+def _check(plan: NetworkPlan, images: np.ndarray, *stalls: tuple[float, float]) -> Run:
+    """Compare all values with the golden ones, without stalls first: that run is the result.
+
+    Each further run pauses the producer and the consumer with two probabilities.
+    """
+    dut, (source, sink) = Pipeline(plan), _ports(plan)
+    bench = StreamBench(dut, [dut.o])
+    expected = forward(plan.network, images)[plan.network.outputs[0]].reshape(len(images), -1)
+    inputs, count = source.pack(source.to_transfers(images)), len(images) * sink.transfers_per_frame
+    runs = []
+    for gap, stall in [(0.0, 0.0), *stalls]:
+        runs += bench.run(inputs, [count], gap=gap, stall=stall)
+        values = sink.from_transfers(sink.unpack(runs[-1].outputs)).reshape(len(images), -1)
+        assert np.array_equal(values, expected)
+    return runs[0]
 
 
 def _gearbox(lanes_in: int, lanes_out: int) -> Gearbox:
@@ -167,9 +165,8 @@ def test_position_counters_wrap(size: tuple[int, int]) -> None:
     (engine,) = plan.engines
     frames = (3 << engine.position_bits) // engine.window.input_pixels
     images = random_images(network, frames, 5)
-    run = _check(plan, images)
+    run = _check(plan, images, (0.3, 0.3))
     assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(frames)
-    _check(plan, images, gap=0.3, stall=0.3)
 
 
 def test_position_counters_wrap_with_strides_beyond_the_kernel() -> None:
@@ -179,9 +176,8 @@ def test_position_counters_wrap_with_strides_beyond_the_kernel() -> None:
     plan = plan_network(IntegerNetwork(input=tensor, layers=(pool,)))
     frames = (2 << plan.engines[0].position_bits) // 20 + 1
     images = random_images(plan.network, frames, 6)
-    run = _check(plan, images, stall=0.0)
+    run = _check(plan, images, (0.2, 0.6))
     assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(frames)
-    _check(plan, images, gap=0.2, stall=0.6)
 
 
 def _extreme(
@@ -212,12 +208,31 @@ def _extreme(
     )
 
 
-@pytest.mark.parametrize("rounding", Rounding)
-@pytest.mark.parametrize("overflow", Overflow)
+SIZES = [
+    (1, 1, False),
+    (2, 1, True),
+    (8, 2, False),
+    (16, 16, True),
+    (16, 16, False),
+    (1, 16, False),
+]
+ENDS = [(overflow, rounding) for overflow in Overflow for rounding in Rounding]
+EXTREMES = [
+    (*SIZES[size], *ENDS[(size + step) % len(ENDS)])
+    for step in (0, 4, 1, 5, 2, 6, 3, 7)
+    for size in range(len(SIZES))
+]
+"""All of both; the first 12 have all sizes twice, and all ends."""
+
+
+def test_all_extremes_are_listed() -> None:
+    assert len(set(EXTREMES)) == len(EXTREMES) == len(SIZES) * len(ENDS)
+    assert {extreme[3:] for extreme in EXTREMES[:12]} == set(ENDS)
+
+
 @pytest.mark.parametrize(
-    ("bits", "weight_bits", "signed"), [(1, 1, False), (2, 1, True), (8, 2, False), (16, 16, True),
-                                        (16, 16, False), (1, 16, False)],
-)  # fmt: skip
+    ("bits", "weight_bits", "signed", "overflow", "rounding"), first_few(EXTREMES, 12)
+)
 def test_widest_and_narrowest_numbers(
     bits: int, weight_bits: int, signed: bool, overflow: Overflow, rounding: Rounding
 ) -> None:
@@ -277,9 +292,8 @@ def test_patterns_strides_beyond_the_kernel_and_a_flattened_image(
         "fc": ArrayShape(rows=7, columns=2),
     }
     plan = plan_network(network, arrays=arrays)
-    run = _check(plan, random_images(network, 3, 8))
+    run = _check(plan, random_images(network, 3, 8), (0.3, 0.4))
     assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(3)
-    _check(plan, random_images(network, 2, 9), gap=0.3, stall=0.4)
 
 
 def test_vectors_go_straight_into_a_linear_layer() -> None:
@@ -306,7 +320,7 @@ def test_a_pattern_over_a_flattened_image(k: int, n: int) -> None:
     network = IntegerNetwork(input=source, layers=(flat, sparse))
     for rows in (1, 5):
         plan = plan_network(network, arrays={"fc": ArrayShape(rows=rows, columns=2)})
-        run = _check(plan, random_images(network, 3, 8), gap=0.2, stall=0.2)
+        run = _check(plan, random_images(network, 3, 8), (0.2, 0.2))
         assert len(run.outputs) == 9
         (engine,) = plan.convolutions
         assert engine.compute_cycles == -(-36 * k // n // rows) * 2

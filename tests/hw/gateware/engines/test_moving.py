@@ -7,7 +7,7 @@ from systolith.gateware import Pipeline
 from systolith.network import forward
 from systolith.plan import compute_timeline, plan_network
 from tests.support.moving_networks import MOVING_NETWORKS, moving_network
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench
 from tests.support.random_networks import random_images
 
 FRAMES = 3
@@ -22,8 +22,9 @@ def test_computes_what_the_contract_says_in_the_predicted_cycles(
     plan = plan_network(network, cycles=cycles)
     images = random_images(network, FRAMES, 0)
     expected = forward(network, images)
+    bench = PipelineBench(Pipeline(plan))
     for gap, stall in ((0.0, 0.0), (0.3, 0.0), (0.3, 0.6)):
-        run = run_frames(Pipeline(plan), images, gap=gap, stall=stall)
+        run = bench.run(images, gap=gap, stall=stall)
         np.testing.assert_equal(run.outputs, expected)
         if not gap:
             assert run.cycles == compute_timeline(plan.graph, FRAMES).cycles

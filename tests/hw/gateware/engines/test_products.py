@@ -19,7 +19,7 @@ from systolith.network import (
 from systolith.plan import plan_network
 from systolith.quant import prepare
 from tests.support.gated_models import TwoGates
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench
 from tests.support.random_networks import random_images
 
 FRAMES = 3
@@ -71,8 +71,9 @@ def test_computes_what_the_contract_says_in_the_predicted_cycles(name: str) -> N
     plan = plan_network(network, cycles=200)
     images = random_images(network, FRAMES, 0)
     expected = forward(network, images)
+    bench = PipelineBench(Pipeline(plan))
     for gap, stall in ((0.0, 0.0), (0.3, 0.6)):
-        run = run_frames(Pipeline(plan), images, gap=gap, stall=stall)
+        run = bench.run(images, gap=gap, stall=stall)
         np.testing.assert_equal(run.outputs, expected)
         if not gap:
             assert run.cycles == plan.cycles(FRAMES)

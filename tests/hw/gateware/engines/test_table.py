@@ -7,7 +7,7 @@ from amaranth.lib import data
 from systolith.gateware import Pipeline, TableEngine
 from systolith.network import ActType, Flatten, IntegerNetwork, Table, Tensor, forward
 from systolith.plan import MemoryKind, PlanError, TablePlan, plan_network
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench
 from tests.support.stream_bench import run_stream, simulate
 
 CORNERS = [
@@ -41,10 +41,11 @@ def test_every_integer_gives_its_value(act: ActType, output: ActType, reloadable
     network = _network(act, output)
     images = _every_integer(network)
     plan = plan_network(network, reloadable=reloadable)
-    run = run_frames(Pipeline(plan), images)
+    bench = PipelineBench(Pipeline(plan))
+    run = bench.run(images)
     assert np.array_equal(run.outputs["table"], forward(network, images)["table"])
     assert run.cycles == plan.cycles(len(images))
-    stalled = run_frames(Pipeline(plan), images, gap=0.3, stall=0.5)
+    stalled = bench.run(images, gap=0.3, stall=0.5)
     assert np.array_equal(stalled.outputs["table"], run.outputs["table"])
 
 

@@ -24,7 +24,7 @@ from systolith.network import (
     forward,
 )
 from systolith.plan import NetworkPlan, PoolPlan, plan_network
-from tests.support.pipeline_bench import run_frames
+from tests.support.pipeline_bench import PipelineBench, run_frames
 from tests.support.random_networks import random_images
 
 FRAMES = 3
@@ -37,8 +37,9 @@ def assert_as_planned(layer: Layer, shape: tuple[int, int, int] = (4, 5, 6)) -> 
     plan = plan_network(network, multipliers=6)
     images = random_images(network, FRAMES, 0)
     expected = forward(network, images)
+    bench = PipelineBench(Pipeline(plan))
     for gap, stall in ((0.0, 0.0), (0.4, 0.4)):
-        run = run_frames(Pipeline(plan), images, gap=gap, stall=stall, seed=1)
+        run = bench.run(images, gap=gap, stall=stall, seed=1)
         assert all(np.array_equal(run.outputs[name], expected[name]) for name in expected)
         if not gap:
             assert run.cycles == plan.cycles(FRAMES)
