@@ -20,7 +20,7 @@ from systolith.config import Experiment, HardwareSection, check_experiment
 from systolith.data import Dataset, hold_out
 from systolith.data.split import draw_stratified
 from systolith.devices import Resources
-from systolith.foundation import Progress, ProgressCallback, write_json
+from systolith.foundation import Progress, ProgressCallback, UsageError, write_json
 from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
@@ -238,6 +238,8 @@ def _judged_data(content: str, folder: Path) -> Dataset:
     tune = experiment.tune
     assert tune is not None
     data = make_data(experiment.data, experiment.seed, folder)
+    if not data.has_labels:
+        raise UsageError(f"data set '{data.name}' has no labels, which tuning judges accuracy by")
     if tune.held_out:
         held = hold_out(data, round(tune.held_out * len(data.train_labels)), experiment.seed)
         data = replace(held.dataset, test_images=held.images, test_labels=held.labels)

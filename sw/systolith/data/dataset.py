@@ -1,7 +1,7 @@
-"""Images and labels, split into training and test."""
+"""Images, and labels if they are known, split into training and test."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,13 +14,20 @@ CALIBRATION_IMAGES = 512
 """Most training images that initial quantizer steps are chosen by."""
 
 
+def _no_labels() -> Tensor:
+    return torch.zeros(0, dtype=torch.int64)
+
+
 class DataError(ProblemsError, ValueError):
     """Files, images or labels that make no data set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """A classification data set in memory.
+    """A classification data set in memory, or images without labels.
+
+    Without labels, models are quantized, verified and built, but not trained, and no accuracy is
+    counted.
 
     Parameters
     ----------
@@ -29,7 +36,7 @@ class Dataset:
     train_images, test_images : Tensor of float32, shape (N, C, H, W)
         In 0..1, or normalized.
     train_labels, test_labels : Tensor of int64, shape (N,)
-        In ``0..classes-1``.
+        In ``0..classes-1``. Either both are given or none.
     mean, deviation : tuple of float, optional
         Of the normalization of the images, per channel; None without normalization.
 
@@ -41,9 +48,9 @@ class Dataset:
 
     name: str
     train_images: Tensor
-    train_labels: Tensor
+    train_labels: Tensor = field(default_factory=_no_labels)
     test_images: Tensor
-    test_labels: Tensor
+    test_labels: Tensor = field(default_factory=_no_labels)
     mean: tuple[float, ...] | None = None
     deviation: tuple[float, ...] | None = None
 
@@ -59,7 +66,8 @@ class Dataset:
                     f"{part}_images must be float32 of shape (N, C, H, W), "
                     f"got {images.dtype} {tuple(images.shape)}"
                 )
-            if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            wanted = images.shape[:1] if self.has_labels else torch.Size([0])
+            if labels.dtype != torch.int64 or labels.shape != wanted:
                 yield (
                     f"{part}_labels must be int64 of shape ({len(images)},), "
                     f"got {labels.dtype} {tuple(labels.shape)}"
@@ -113,6 +121,11 @@ class Dataset:
         return self.train_images[:CALIBRATION_IMAGES]
 
     @property
+    def has_labels(self) -> bool:
+        """Whether labels are known."""
+        return bool(len(self.train_labels) or len(self.test_labels))
+
+    @property
     def classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, if labels are known."""
         return int(self.train_labels.max()) + 1

@@ -1,4 +1,4 @@
-"""Images from folders, one folder per class."""
+"""Images from folders, one folder per class, or one folder without classes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +19,8 @@ DEEP = ("I", "F")
 """Prefixes of Pillow modes with more than 8 bits per channel."""
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """Exceptions of reading an image."""
+UNKNOWN = ""
+"""Class of images in a folder without classes."""
 SHOWN = 10
 """Problems to list; further ones are counted."""
 
@@ -34,13 +36,14 @@ def load_image_folder(
     test_share: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
-    """Load images from one folder per class.
+    """Load images from one folder per class, or images without labels from one folder.
 
     Parameters
     ----------
     path : Path
         Contains ``train/CLASS/IMAGE`` and ``test/CLASS/IMAGE``; or ``CLASS/IMAGE``, in which case
-        test images are drawn at random. Labels number the classes in alphabetical order. Hidden
+        test images are drawn at random. Without labels, ``train/IMAGE`` and ``test/IMAGE``, or only
+        ``IMAGE``. Labels number the classes in alphabetical order. Hidden
         files are ignored, and so are files without the suffix of an image (png, jpg, jpeg, bmp,
         gif, tif, tiff, webp, ppm, pgm).
     size : (int, int), optional
@@ -84,6 +87,10 @@ def load_image_folder(
         _refuse(path, _share_problems(list(parts[""]), labels, test, test_share))
     images, problems = _read(path, files, size, color)
     _refuse(path, problems)
+    if all(set(classes) == {UNKNOWN} for classes in parts.values()):
+        return Dataset(
+            name=path.resolve().name, train_images=images[~test], test_images=images[test]
+        )
     return Dataset(
         name=path.resolve().name,
         train_images=images[~test],
@@ -113,11 +120,15 @@ def _find(path: Path) -> dict[str, Classes]:
 
 
 def _classes(folder: Path) -> Classes:
-    return {
-        subfolder.name: [file for file in _visible(subfolder) if file.suffix.lower() in SUFFIXES]
-        for subfolder in _visible(folder)
-        if subfolder.is_dir()
-    }
+    """Find the images of each class; those of a folder without subfolders have no class."""
+    folders = [subfolder for subfolder in _visible(folder) if subfolder.is_dir()]
+    if not folders and (unknown := _images(folder)):
+        return {UNKNOWN: unknown}
+    return {subfolder.name: _images(subfolder) for subfolder in folders}
+
+
+def _images(folder: Path) -> list[Path]:
+    return [file for file in _visible(folder) if file.suffix.lower() in SUFFIXES]
 
 
 def _visible(folder: Path) -> list[Path]:

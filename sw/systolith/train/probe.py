@@ -77,6 +77,13 @@ def probe_training(
             problems += image_problems(data)
         return TrainingProbe(problems=tuple(problems))
     problems += [*image_problems(data), *weight_problems(model, "the model")]
+    if not data.has_labels and data.train_images.numel():
+        needs = "training" if steps else "this pruning method"
+        problems.append(
+            f"data set '{data.name}' has no labels, which {needs} reads; without labels, a trained "
+            "model can be pruned and quantized with 0 epochs"
+        )
+        return TrainingProbe(problems=tuple(problems))
     if steps and settings.get("sparsifier") is None:
         problems += _gradient_problems(model)
     warnings = tuple(augment_warnings(settings.get("augment"), data.input_shape))

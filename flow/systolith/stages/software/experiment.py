@@ -133,6 +133,9 @@ class ExperimentSource:
             problems.errors += check.errors()
             for warning in check.warnings:
                 warnings.warn(str(warning), stacklevel=2)
+            if not self.data.has_labels:
+                without = "outputs are compared, but no accuracy is counted"
+                warnings.warn(f"data set '{self.data.name}' has no labels: {without}", stacklevel=2)
 
     def check_model(self, problems: ProblemCollector, judge: Judge | None) -> ModelCheck | None:
         """Return what pruning, quantization and lowering refuse; `problems` gets all others."""
@@ -183,10 +186,12 @@ class ExperimentSource:
         return len(self.data.test_images)
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
-        """Quantize the first `count` test images."""
+        """Quantize the first `count` test images; labels are None if they are not known."""
         images = self.data.test_images[:count]
-        labels = np.asarray(self.data.test_labels[:count].numpy(), dtype=np.int64)
-        return self.integer_model.quantize_input(images), labels
+        integers = self.integer_model.quantize_input(images)
+        if not self.data.has_labels:
+            return integers, None
+        return integers, np.asarray(self.data.test_labels[:count].numpy(), dtype=np.int64)
 
     def pictures(self, files: Sequence[Path]) -> IntArray:
         """Read image files, scaled to the network's input, prepared as the data set is."""
@@ -213,11 +218,11 @@ class ExperimentSource:
         train_float(model, data, self._recipe, context.progress, context.checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(context.checkpoint)
-        return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
+        return {"accuracy": self._accuracy("float", model), "files": {"train": "train"}}
 
     def _prune(self, context: StageContext) -> dict[str, Any]:
         """Carry out the pruning steps, and save and draw what was kept."""
-        model, data = self._trained_model(), self.data
+        model = self._trained_model()
         trainer = self._trainer(context).taught_by(model)
         pruned = prune_model(model, trainer, make_prunings(self.experiment))
         save_pruned(pruned, self.output / "prune")
@@ -232,8 +237,7 @@ class ExperimentSource:
         clear_checkpoints(context.checkpoint)
         if not pruned.filters and not pruned.masks:
             return {"files": {"prune": "prune"}}
-        accuracy = evaluate(pruned.model, data.test_images, data.test_labels)
-        return self._result("pruned", accuracy, "prune")
+        return {"accuracy": self._accuracy("pruned", pruned.model), "files": {"prune": "prune"}}
 
     def _quantize(self, context: StageContext) -> dict[str, Any]:
         """Train with quantized weights and activations, and prune jointly if a step says so."""
@@ -264,9 +268,14 @@ class ExperimentSource:
             checkpoint=context.checkpoint,
         )
 
-    def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
-        counted = {name: accuracy, "test_images": len(self.data.test_labels)}
-        return {"accuracy": counted, "files": {folder: folder}}
+    def _accuracy(
+        self, name: str, classifier: nn.Module | Callable[[torch.Tensor], torch.Tensor]
+    ) -> dict[str, float]:
+        """Count right classes of the test images; nothing without labels."""
+        images, labels = self.data.test_images, self.data.test_labels
+        if not self.data.has_labels:
+            return {}
+        return {name: evaluate(classifier, images, labels), "test_images": len(labels)}
 
     def _lower(self, context: StageContext) -> dict[str, Any]:
         """Write the integer network, and compare NumPy with PyTorch on all test images."""
@@ -274,13 +283,11 @@ class ExperimentSource:
         save(network, self.output / "network.json")
         meaning = describe_meaning(self._quantized, self.data, network.outputs)
         write_json(self.output / MEANING, meaning.to_json(network))
-        data = self.data
         images, _ = self.images(None)
         golden, reference = trace(network, images), self.reference(images)
         unequal = [name for name in golden if not np.array_equal(golden[name], reference[name])]
-        accuracy = evaluate(self.integer_model.logits, data.test_images, data.test_labels)
         return {
-            "accuracy": {"integer": accuracy, "test_images": len(images)},
+            "accuracy": self._accuracy("integer", self.integer_model.logits),
             "files": {"network": "network.json"},
             "dense": dict(self._dense_shapes()),
             "checks": [

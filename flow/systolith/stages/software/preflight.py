@@ -118,9 +118,10 @@ def _output_problems(model: nn.Module, data: Dataset, experiment: Experiment) ->
     with explain_user_error(f"{what}: its forward(), for images of shape {tuple(images.shape)},"):
         logits = _outputs(model.eval(), images)
     if isinstance(logits, Tensor) and logits.ndim == 2:
-        yield from output_problems(
-            logits, len(logits), data.test_labels, f"test labels of data set '{data.name}'"
-        )
+        if data.has_labels:
+            yield from output_problems(
+                logits, len(logits), data.test_labels, f"test labels of data set '{data.name}'"
+            )
         yield from _scale_problems(model, images, logits, experiment)
 
 

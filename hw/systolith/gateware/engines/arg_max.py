@@ -78,13 +78,11 @@ class ArgMaxEngine(wiring.Component):
         places: list[Value] = [Cat() for _ in values]
         for level in range(self.plan.levels):
             pairs = [slice(start, start + 2) for start in range(0, len(values), 2)]
-            values, places = zip(
-                *(
-                    self._greater(m, f"level{level}_{number}", values[pair], places[pair], level)
-                    for number, pair in enumerate(pairs)
-                ),
-                strict=True,
-            )
+            greater = [
+                self._greater(m, f"level{level}_{number}", values[pair], places[pair], level)
+                for number, pair in enumerate(pairs)
+            ]
+            values, places = [value for value, _ in greater], [place for _, place in greater]
         return places[0], values[0]
 
     def _greater(

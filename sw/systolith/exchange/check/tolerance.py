@@ -120,8 +120,8 @@ def bound_results(
             return Bounds(value=value, low=low, high=high)
         case ArgMax():
             # Another class may be the greatest wherever an input may differ.
-            known = all(bounds.known for bounds in values)
-            return Bounds.of(apply_layer(layer, [values[0].value], inputs)) if known else None
+            (source,) = values
+            return Bounds.of(apply_layer(layer, [source.value], inputs)) if source.known else None
         case Table():
             (source,) = values
             value = apply_layer(layer, [source.value], inputs)
