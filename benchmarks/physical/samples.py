@@ -9,6 +9,7 @@ import numpy as np
 from systolith.network import (
     ActType,
     Add,
+    ArgMax,
     AvgPool2d,
     Concat,
     Conv2d,
@@ -189,6 +190,7 @@ WEIGHING: Mapping[str, Make] = {
     "AvgPool2d 3x3, area inside": _average_inside,
 }
 MOVING: Mapping[str, Make] = {
+    "ArgMax": lambda size: ArgMax(name="op", input="input", classes=size.channels),
     "MaxPool2d 2x2": lambda size: MaxPool2d(
         name="op", input="input", kernel_size=(2, 2), stride=(2, 2)
     ),
