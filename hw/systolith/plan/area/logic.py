@@ -188,7 +188,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case TablePlan():
             return Counter({"output": 1, "word bits": _table_register_bits(stage)})
         case ArgMaxPlan():
-            return Counter({"output": 1, "word bits": _arg_max_register_bits(stage)})
+            return Counter({"gearbox": 1, "held bits": _arg_max_register_bits(stage)})
         case ConcatPlan():
             return Counter({"queue": 1})
         case SelectPlan():
@@ -240,17 +240,18 @@ def _table_register_bits(plan: TablePlan) -> int:
 
 
 def _arg_max_luts(plan: ArgMaxPlan) -> Parts:
-    """Count comparisons, which take a carry chain, and choices of a value and its number."""
-    bits, number = plan.input.type.bits, plan.output.type.bits
-    chosen = (plan.lanes - 1) * (bits + plan.lane_bits)
-    return Counter(
+    """Count comparisons, of two LUTs per bit, and choices of a value and its number."""
+    bits = plan.input.type.bits
+    parts = Counter(
         {
-            "output": 1,
             "RAM": output_buffer_luts(plan),
-            "tree bits": plan.lanes * bits + 2 * number,
-            "selected bits": chosen,
+            "tree bits": 2 * (plan.lanes * bits + 2 * plan.output.type.bits),
+            "selected bits": (plan.lanes - 1) * (bits + plan.lane_bits),
         }
     )
+    # One transfer per pixel needs no counters, and no greatest value so far.
+    parts["output"] = plan.transfers_in > 1
+    return parts
 
 
 def _arg_max_register_bits(plan: ArgMaxPlan) -> int:
