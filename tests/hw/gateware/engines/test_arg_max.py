@@ -17,7 +17,7 @@ CORNERS: list[tuple[Shape, ActType, int]] = [
     ((10,), NARROW, 10),
     ((21, 3, 2), NARROW, 1),
     ((21, 3, 2), NARROW, 7),
-    ((6, 2, 4), ActType(bits=2, signed=True), 3),
+    ((6, 2, 4), SIGNED, 3),
     ((12, 2, 2), ActType(bits=16, signed=True), 4),
     ((1, 3, 3), SIGNED, 1),
     ((2, 3, 3), ActType(bits=1, signed=False), 2),
