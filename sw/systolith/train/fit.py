@@ -31,6 +31,9 @@ __all__ = ["evaluate", "fit"]
 EVALUATION_BATCH = 512
 REPORT_SECONDS = 1.0
 CROSS_ENTROPY = CrossEntropy()
+KNOWS, GUESSES = 4, 1.5
+"""Accuracy, as a multiple of the share of one class, of a model that knows the classes, and the
+most of one that guesses."""
 
 
 def fit(
@@ -58,7 +61,8 @@ def fit(
     """Train a classifier in place, and leave it in evaluation mode.
 
     The same arguments give the same weights, bit for bit, on the same machine with the same number
-    of threads, even if training was interrupted and resumed from its checkpoint.
+    of threads, even if training was interrupted and resumed from its checkpoint. A warning says if
+    a model that knew the classes only guesses after its first epoch.
 
     Parameters
     ----------
@@ -170,7 +174,14 @@ def fit(
             batches = draw_batches(
                 data, batch_size, augment, state.generator, device, probe.classes
             )
-            _train_epoch(trainer, batches, epoch, report)
+            start, accuracy = _train_epoch(trainer, batches, epoch, report)
+            if epoch == 0 and start > KNOWS / probe.classes > GUESSES / probe.classes > accuracy:
+                warnings.warn(
+                    f"phase '{phase}' has forgotten the classes: {accuracy:.1%} of the images are "
+                    f"right in epoch 1, {start:.1%} were before it; "
+                    f"try a learning_rate below {learning_rate}",
+                    stacklevel=2,
+                )
             if checkpoint is not None:
                 state.save(checkpoint, epoch + 1)
     if state.average is not None:
@@ -196,16 +207,22 @@ def _describe(settings: Mapping[str, Any], images: int) -> dict[str, Any]:
 
 def _train_epoch(
     trainer: BatchTrainer, batches: Iterable[Batch], epoch: int, report: "_Reporter"
-) -> None:
-    """Train on all batches; `epoch` counts from 0."""
-    loss_sum, right, seen = 0.0, 0, 0
+) -> tuple[float, float]:
+    """Train on all batches; `epoch` counts from 0.
+
+    Returns the accuracy of the first batch, which is seen before the first step, and of all.
+    """
+    loss_sum, right, seen, first = 0.0, 0, 0, 0.0
     for step, batch in enumerate(batches, 1):
         elapsed = (epoch * report.steps + step - 1) / (report.epochs * report.steps)
         loss, correct = trainer.take_step(batch, elapsed, epoch + 1)
         loss_sum += loss * len(batch.labels)
         right += correct
         seen += len(batch.labels)
+        if step == 1:
+            first = right / seen
         report.after(epoch, step, loss_sum / seen, right / seen)
+    return first, right / seen
 
 
 class _Reporter:

@@ -1,4 +1,6 @@
 import re
+import warnings
+from copy import deepcopy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from systolith.data import Dataset, shift_images
+from systolith.data import Dataset, load_digits, shift_images
 from systolith.foundation import no_progress
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import SRSTE, ScorePruner
@@ -272,6 +274,23 @@ def test_a_loss_that_is_no_number_is_an_error() -> None:
     )
     with pytest.raises(DivergedError, match=f"^{re.escape(message)}$"):
         fit(_model(), _data(), epochs=1, batch_size=16, learning_rate=1e30)
+
+
+def test_a_model_that_forgets_its_classes_is_warned_of() -> None:
+    """With bounded activations the loss stays finite, whatever the learning rate."""
+    data = load_digits()
+    steps = {"epochs": 1, "batch_size": 16, "algorithm": Algorithm.SGD, "weight_decay": 0.0}
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, data, learning_rate=0.05, **steps)
+        fit(deepcopy(model), data, learning_rate=0.05, **steps)
+    message = (
+        r"^phase 'again' has forgotten the classes: \d+\.\d% of the images are right in epoch 1, "
+        r"\d+\.\d% were before it; try a learning_rate below 50\.0$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        fit(model, data, learning_rate=50.0, phase="again", **steps)
 
 
 def test_evaluate_leaves_the_mode_as_it_is_and_takes_functions() -> None:
