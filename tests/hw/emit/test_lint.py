@@ -9,7 +9,7 @@ import pytest
 
 from systolith.bench import find_toolchain
 from systolith.emit import Bus, emit_shell, emit_verilog
-from systolith.network import IntegerNetwork
+from systolith.network import ActType, ArgMax, IntegerNetwork, Tensor
 from systolith.plan import plan_network
 from tests.support.moving_networks import MOVING_NETWORKS, moving_network
 from tests.support.networks import small_network
@@ -68,6 +68,17 @@ def test_random_networks_are_clean(seed: int, tmp_path: Path) -> None:
 def test_moved_channels_are_clean(name: str, tmp_path: Path) -> None:
     plan = plan_network(moving_network(name), cycles=10_000)
     assert _warnings(emit_verilog(plan), tmp_path) == []
+
+
+@pytest.mark.parametrize(("channels", "lanes"), [(10, 1), (10, 5), (7, 7), (1, 1)])
+def test_classes_are_clean(channels: int, lanes: int, tmp_path: Path) -> None:
+    layer = ArgMax(name="class", input="input", classes=channels)
+    image = Tensor((channels, 2, 2), ActType(bits=8, signed=True))
+    network = IntegerNetwork(input=image, layers=(layer,))
+    plan = plan_network(network, cycles=4 * channels // lanes, reloadable=channels == 7)
+    assert plan.engines[0].lanes_in == lanes
+    assert _warnings(emit_verilog(plan), tmp_path) == []
+    assert _warnings(emit_shell(plan, bus=Bus.AXI), tmp_path) == []
 
 
 def test_a_wire_that_nothing_drives_is_seen(tmp_path: Path) -> None:
