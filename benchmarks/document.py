@@ -21,9 +21,10 @@ from benchmarks.tflite import table as tflite
 from benchmarks.tuning import equal, front, learned, searches
 from benchmarks.zoo import table as zoo
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
+from systolith.hls4ml_backend.layers.refused import hls4ml_rewrite_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = tuple(DOCS / f"{name}.md" for name in ("benchmarks", "onnx", "tflite", "zoo"))
+PAGES = tuple(DOCS / f"{name}.md" for name in ("benchmarks", "hls4ml", "onnx", "tflite", "zoo"))
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """Where a table stands in the page, and which."""
 
@@ -74,6 +75,8 @@ def rows_of(name: str) -> Iterable[str]:
             return learned.table_rows(_read(learned.RESULT)["median"])
         case "operators":
             return operator_rows()
+        case "hls4ml_rewrites":
+            return hls4ml_rewrite_rows()
         case "types":
             return type_rows()
         case "rewrites":

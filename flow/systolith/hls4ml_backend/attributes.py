@@ -29,7 +29,7 @@ DESCRIPTIVE = frozenset(
         *("result_t", "weight_t", "bias_t", "scale_t", "accum_t", "weight", "bias", "scale"),
         *("weight_data", "bias_data", "scale_data", "depthwise_data", "pointwise_data"),
         *("weight_quantizer", "bias_quantizer", "scale_quantizer", "depthwise_quantizer"),
-        *("quantizer", "quantizer_precision", "use_bias"),
+        *("quantizer", "quantizer_precision", "use_bias", "scale_precision", "bias_precision"),
         # sources of the scale and bias of a batch normalization
         *("gamma_data", "beta_data", "mean_data", "variance_data", "epsilon", "momentum"),
         *("use_gamma", "use_beta"),
@@ -44,12 +44,6 @@ def _whole(value: Any) -> str | None:
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0:
         return None
     return "must be an integer of at least 0; give the padding of each side as a number"
-
-
-def _one(value: Any) -> str | None:
-    if value is None or np.array_equal(np.unique(np.asarray(value)), [1]):
-        return None
-    return "must be 1; spread the kernel with zeros"
 
 
 def _single(value: Any) -> str | None:
@@ -84,10 +78,18 @@ def _any(value: Any) -> str | None:
     return None
 
 
+def _nearest(value: Any) -> str | None:
+    return None if value == "nearest" else "must be nearest"
+
+
+SOFTMAX = (
+    *("exp_table_t", "inv_table_t", "inv_inp_t", "inp_norm_t", "exp_table_size"),
+    *("inv_table_size", "exp_scale", "axis"),
+)
 PADS: Mapping[str, Rule] = dict.fromkeys(("pad_top", "pad_bottom", "pad_left", "pad_right"), _whole)
 STRIDES: Mapping[str, Rule] = dict.fromkeys(("stride_height", "stride_width"), _size)
 DILATIONS: Mapping[str, Rule] = dict.fromkeys(
-    ("dilation", "dilations", "dilation_height", "dilation_width", "dilation_rate"), _one
+    ("dilation", "dilation_height", "dilation_width"), _size
 )
 WINDOW: Mapping[str, Rule] = {**PADS, **STRIDES, **DILATIONS}
 CONVOLUTION: Mapping[str, Rule] = {
@@ -104,7 +106,14 @@ POOL: Mapping[str, Rule] = {
     "pads": _sides,
     "padding": _any,
 }
-ACTIVATION: Mapping[str, Rule] = {"activation": _any, "activ_param": _any, "param_t": _any}
+CROPS: Mapping[str, Rule] = dict.fromkeys(
+    ("crop_top", "crop_bottom", "crop_left", "crop_right"), _whole
+)
+ACTIVATION: Mapping[str, Rule] = {
+    **dict.fromkeys(("activation", "activ_param", "param", "param_t", "param_data"), _any),
+    **dict.fromkeys(("slope", "shift", "slope_t", "shift_t", "slope_prec", "shift_prec"), _any),
+    "axis": _any,
+}
 UNDERSTOOD: Mapping[str, Mapping[str, Rule]] = {
     **dict.fromkeys(
         ("Conv1D", "Conv2D", "Conv2DBatchnorm", "PointwiseConv1D", "PointwiseConv2D"),
@@ -119,8 +128,20 @@ UNDERSTOOD: Mapping[str, Mapping[str, Rule]] = {
         ("GlobalPooling1D", "GlobalPooling2D"), {**dict.fromkeys(POOL, _any), "stride": _any}
     ),
     **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), PADS),
-    **dict.fromkeys(("Activation", "ParametrizedActivation"), ACTIVATION),
+    **dict.fromkeys(("Cropping1D", "Cropping2D"), CROPS),
+    **dict.fromkeys(
+        ("Activation", "ParametrizedActivation", "HardActivation", "PReLU", "TernaryTanh"),
+        ACTIVATION,
+    ),
+    # It is left to the host, so its settings have no meaning here.
+    "Softmax": {**ACTIVATION, **dict.fromkeys(SOFTMAX, _any)},
     "Merge": {"op": _any},
+    "Concatenate": {"op": _any, "axis": _any},
+    "Resize": {
+        "algorithm": _nearest,
+        # the factors are compared with those of the shapes
+        **dict.fromkeys(("align_corners", "height_factor", "width_factor"), _any),
+    },
     "Reshape": {"target_shape": _any},
     "Transpose": {"perm": _any},
     "Input": {"type_name": _any},

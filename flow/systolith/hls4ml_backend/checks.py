@@ -14,6 +14,7 @@ from hls4ml.utils.config import create_config
 from numpy.typing import NDArray
 
 from systolith.hls4ml_backend.float_graph import run_floats
+from systolith.hls4ml_backend.layers.weighted import read_dilation
 from systolith.hls4ml_backend.mapping import is_transposed_first
 from systolith.hls4ml_backend.project import ConversionError
 from systolith.hls4ml_backend.tracing import compute_layer_outputs
@@ -189,6 +190,16 @@ def _known_differences(graph: Any) -> Iterator[str]:
                 yield f"layer '{node.name}' is a padded or overlapping pool"
         elif "Depthwise" in node.class_name and attr("n_filt") != attr("n_chan"):
             yield f"layer '{node.name}' has several filters per channel"
+        elif "Conv" in node.class_name and read_dilation(node) != (1, 1):
+            yield f"layer '{node.name}' is dilated"
+        elif node.class_name == "PReLU":
+            slopes = np.size(node.get_weights("param").data)
+            if slopes != node.get_output_variable().size():
+                yield f"layer '{node.name}' has one slope for several values"
+        elif node.class_name == "Merge":
+            first, second = (node.get_input_variable(name).shape for name in node.inputs)
+            if list(first) != list(second):
+                yield f"layer '{node.name}' repeats one of its inputs"
 
 
 def _draw_inputs(graph: Any) -> Singles:
@@ -211,10 +222,12 @@ def _compile(graph: Any, folder: Path, *, traced: bool) -> Any:
             config[key] = given[key]
     config["HLSConfig"] = _drop_own_keys(copy.deepcopy(given["HLSConfig"]))
     config["HLSConfig"]["Model"]["ReuseFactor"] = 1
-    if traced:
-        sections = config["HLSConfig"].setdefault("LayerName", {})
-        for node in graph.get_layers():
+    sections = config["HLSConfig"].setdefault("LayerName", {})
+    for node in graph.get_layers():
+        if traced:
             sections.setdefault(node.name, {})["Trace"] = True
+        if node.class_name == "Softmax":
+            sections.setdefault(node.name, {})["Skip"] = True
     with contextlib.redirect_stdout(io.StringIO()):
         converted = convert_from_config(config)
         converted.compile()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from systolith.devices import DEVICES
+from systolith.hls4ml_backend.layers.weights import pattern_problem
 from systolith.hls4ml_backend.project import ConversionError
-from systolith.hls4ml_backend.weights import pattern_problem
 
 __all__ = [
     "DEFAULT_PART",
@@ -178,7 +178,10 @@ BACKEND_KEYS: Mapping[str, Check] = {
 """Keys that ``convert_from_...`` sets from its options, such as part and clock_period."""
 IGNORED = (
     *("Trace", "ParallelizationFactor", "ConvImplementation", "TableSize", "Compression"),
-    *("TargetCycles", "Implementation", "Skip", "TimeStepLoopParallelism"),
+    *("TargetCycles", "Implementation", "Skip", "TimeStepLoopParallelism", "Algorithm"),
+    *("Direction", "Static", "RecurrentReuseFactor", "TableRangePower2"),
+    *(f"{part}ReuseFactor" for part in ("Depthwise", "Pointwise", "Forward", "Backward")),
+    *(f"{part}RecurrentReuseFactor" for part in ("Forward", "Backward")),
 )
 """Keys for the generation of C++, or that hls4ml itself reads."""
 SHARED: Mapping[str, Check] = {

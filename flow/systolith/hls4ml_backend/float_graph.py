@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from systolith.hls4ml_backend.layers.activations import ACTIVATION_KINDS, name_function
+from systolith.hls4ml_backend.layers.weighted import read_dilation
+
 __all__ = ["run_floats"]
 
 Floats = NDArray[np.float64]
@@ -83,14 +86,19 @@ def _convolution(node: Any, x: Tensor) -> Tensor:
     else:
         groups, kernel = 1, weight.permute(3, 2, 0, 1)
     bias = _weight(node, "bias").reshape(-1)
-    return _to_hls4ml_shape(
-        functional.conv2d(image, kernel, bias, _stride(node), groups=groups), node
-    )
+    dilation = read_dilation(node)
+    made = functional.conv2d(image, kernel, bias, _stride(node), dilation=dilation, groups=groups)
+    return _to_hls4ml_shape(made, node)
 
 
 def _scale(node: Any, x: Tensor) -> Tensor:
-    scale, bias = (_weight(node, name) for name in ("scale", "bias"))
-    return x * scale.reshape(-1) + bias.reshape(-1)
+    scale, bias = (_spread(_weight(node, name), x) for name in ("scale", "bias"))
+    return x * scale + bias
+
+
+def _spread(numbers: Tensor, x: Tensor) -> Tensor:
+    """Give one number for each value, or one for each channel, the shape of the values."""
+    return numbers.reshape(x.shape[1:] if numbers.numel() == x[0].numel() else -1)
 
 
 def _pool(node: Any, x: Tensor) -> Tensor:
@@ -109,12 +117,41 @@ def _pool(node: Any, x: Tensor) -> Tensor:
 
 
 def _activation(node: Any, x: Tensor) -> Tensor:
-    # Supported activations are linear ones and ReLU under several names.
-    return x if str(node.get_attr("activation", "linear")).lower() == "linear" else x.relu()
+    name, parameter = name_function(node), node.get_attr("activ_param", 1.0)
+    match name:
+        case "prelu":
+            return torch.where(x > 0, x, x * _spread(_weight(node, "param"), x))
+        case "hard_sigmoid" | "hard_tanh":
+            line = (x * node.get_attr("slope") + node.get_attr("shift")).clamp(0, 1)
+            return line if name == "hard_sigmoid" else 2 * line - 1
+        case "leaky_relu" | "elu" | "thresholded_relu":
+            return EXACT[name](x, float(parameter))
+        case _:
+            return EXACT[name](x)
 
 
-def _add(node: Any, x: Tensor, y: Tensor) -> Tensor:
-    return x + y
+def _softmax(node: Any, x: Tensor) -> Tensor:
+    return x.softmax(-1)
+
+
+def _merge(node: Any, x: Tensor, y: Tensor) -> Tensor:
+    return MERGES[str(node.get_attr("op")).lower()](x, y)
+
+
+def _concatenate(node: Any, x: Tensor, y: Tensor) -> Tensor:
+    axis = int(node.get_attr("axis"))
+    return torch.cat((x, y), axis if axis else 1)
+
+
+def _resize(node: Any, x: Tensor) -> Tensor:
+    image, shape = _image(x), (1, *map(int, node.get_output_variable().shape))[-3:]
+    last = functional.interpolate(image, size=shape[:2]).permute(0, 2, 3, 1)
+    return last.squeeze(1) if x.ndim == 3 else last
+
+
+def _crop(node: Any, x: Tensor) -> Tensor:
+    sides = [-int(node.get_attr(f"crop_{side}", 0)) for side in ("left", "right", "top", "bottom")]
+    return _to_hls4ml_shape(functional.pad(_image(x), sides), node)
 
 
 def _reshape(node: Any, x: Tensor) -> Tensor:
@@ -131,6 +168,29 @@ def _zero_pad(node: Any, x: Tensor) -> Tensor:
     return _to_hls4ml_shape(_pad(node, _image(x)), node)
 
 
+EXACT: Mapping[str, Callable[..., Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": functional.softplus,
+    "softsign": functional.softsign,
+    "selu": functional.selu,
+    "elu": functional.elu,
+    "leaky_relu": functional.leaky_relu,
+    "thresholded_relu": lambda x, theta: torch.where(x > theta, x, 0.0),
+    "binary_tanh": lambda x: torch.where(x >= 0, 1.0, -1.0),
+    "ternary_tanh": lambda x: torch.where(x > 1, 1.0, torch.where(x <= -1, -1.0, 0.0)),
+}
+"""Functions of one value, by name in hls4ml's C++."""
+MERGES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "average": lambda x, y: (x + y) / 2,
+}
 COMPUTED: Mapping[str, Callable[..., Tensor]] = {
     "Dense": _dense,
     **dict.fromkeys(
@@ -142,8 +202,12 @@ COMPUTED: Mapping[str, Callable[..., Tensor]] = {
     ),
     **dict.fromkeys(("BatchNormalization", "ApplyAlpha"), _scale),
     **dict.fromkeys(("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D"), _pool),
-    **dict.fromkeys(("Activation", "ParametrizedActivation"), _activation),
-    "Merge": _add,
+    **dict.fromkeys(ACTIVATION_KINDS, _activation),
+    "Softmax": _softmax,
+    "Merge": _merge,
+    "Concatenate": _concatenate,
+    "Resize": _resize,
+    **dict.fromkeys(("Cropping1D", "Cropping2D"), _crop),
     "Reshape": _reshape,
     "Transpose": _transpose,
     **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), _zero_pad),

@@ -26,8 +26,10 @@ __all__ = [
     "Divide",
     "ElementwiseStep",
     "Form",
+    "Slope",
     "act_type",
     "choose_substitute",
+    "refine",
 ]
 
 UNBOUNDED = 1 << 61
@@ -52,6 +54,8 @@ class Form:
     low, high : int
         Bounds of the result.
     multiplier, shift : int
+    negative : tuple of int or None
+        Multipliers of values below 0, one for each channel or one for all; None for `multiplier`.
     rounding : Rounding or None
         None without rounding.
     wrap : FixedType or None
@@ -71,11 +75,12 @@ class Form:
     wrap: FixedType | None = None
     clipped: bool = False
     closed: bool = False
+    negative: tuple[int, ...] | None = None
 
     @property
     def changes_nothing(self) -> bool:
         """Whether the result equals the input."""
-        scales = self.shift or self.multiplier != 1
+        scales = self.shift or self.multiplier != 1 or self.negative is not None
         return not (scales or self.clipped or self.wrap)
 
     @property
@@ -86,10 +91,8 @@ class Form:
             return ActType(bits=bits, signed=signed) if bits <= MAX_ACT_BITS else None
         return act_type(self.low, self.high)
 
-    def requantize(self) -> Requantize:
-        """Make the network's requantization; :attr:`type` must not be None."""
-        output = self.type
-        assert output is not None
+    def requantize(self, output: ActType) -> Requantize:
+        """Make the network's requantization to a type that holds the result."""
         whole = (self.low, self.high) == (output.low, output.high)
         return Requantize(
             multiplier=np.array([self.multiplier]),
@@ -97,6 +100,7 @@ class Form:
             rounding=self.rounding or Rounding.HALF_UP,
             overflow=Overflow.SATURATE if self.wrap is None else Overflow.WRAP,
             clamp=None if whole else (self.low, self.high),
+            negative=None if self.negative is None else np.array(self.negative),
         )
 
     def clip(self, low: int, high: int) -> "Form":
@@ -172,7 +176,7 @@ class Cast:
         if shift > 0:
             rounded = self._round(form, shift)
         elif shift < 0 and self._overflows(form):
-            rounded = _refine(form, -shift)
+            rounded = refine(form, -shift)
         return None if rounded is None else self._bound(rounded)
 
     def problem(self, form: Form) -> str | None:
@@ -190,7 +194,8 @@ class Cast:
 
     def _round(self, form: Form, shift: int) -> Form | None:
         rounding = self.type.rounding_of(form.low)
-        if rounding is None or form.wrap is not None or form.closed or form.multiplier != 1:
+        multiplies = form.multiplier != 1 and form.negative is None
+        if rounding is None or form.wrap is not None or form.closed or multiplies:
             return None
         if form.rounding is not None:
             rounding = COMPOSED.get((form.rounding, rounding))
@@ -225,13 +230,14 @@ class Cast:
         return replace(form, wrap=self.type, low=self.type.low, high=self.type.high)
 
 
-def _refine(form: Form, shift: int) -> Form | None:
-    """Use smaller units, so that bounds between two old units can be expressed."""
-    if (
-        form.shift
-        or form.wrap is not None
-        or form.multiplier << shift >= 1 << FITTED_MULTIPLIER_BITS
-    ):
+def refine(form: Form, shift: int) -> Form | None:
+    """Give a form `shift` more fractional bits; None if it rounds or wraps.
+
+    Smaller units express bounds between two old ones.
+    """
+    slopes = form.negative or ()
+    most = max(map(abs, (form.multiplier, *slopes))) << shift
+    if form.shift or form.wrap is not None or most >= 1 << FITTED_MULTIPLIER_BITS:
         return None
     return replace(
         form,
@@ -239,7 +245,58 @@ def _refine(form: Form, shift: int) -> Form | None:
         low=form.low << shift,
         high=form.high << shift,
         multiplier=form.multiplier << shift,
+        negative=tuple(slope << shift for slope in slopes) or None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """Multiplication of values below 0: a LeakyReLU, or a PReLU with a slope for each channel.
+
+    Attributes
+    ----------
+    factors : tuple of int
+        One for each channel, or one for all, in units of ``2**-factor_fraction``.
+    factor_fraction : int
+        At least 0.
+    """
+
+    factors: tuple[int, ...]
+    factor_fraction: int
+
+    def append_to(self, form: Form) -> Form | None:
+        """Give the exact products; None if the form changes the sums, or factors are too wide."""
+        unit = 1 << self.factor_fraction
+        most = max(unit, *map(abs, self.factors), 0)
+        if not form.changes_nothing or most >= 1 << FITTED_MULTIPLIER_BITS:
+            return None
+        least = min(form.low, 0)
+        ends = [max(bound, 0) * unit for bound in (form.low, form.high)]
+        ends += [factor * least for factor in self.factors]
+        return Form(
+            fraction=form.fraction + self.factor_fraction,
+            low=min(ends),
+            high=max(ends),
+            multiplier=unit,
+            negative=self.factors,
+        )
+
+    def problem(self, form: Form) -> str | None:
+        """Refuse factors wider than the multipliers of requantizers."""
+        most = max(1 << self.factor_fraction, *map(abs, self.factors))
+        if most < 1 << FITTED_MULTIPLIER_BITS:
+            return None
+        return (
+            f"its slopes need {most.bit_length()} bits; set Precision.param to a type of at most "
+            f"{FITTED_MULTIPLIER_BITS - 1} fractional bits"
+        )
+
+    def apply(self, values: IntArray, fraction: int) -> tuple[IntArray, int]:
+        """Apply the step to integers; return integers and their fractional bits."""
+        channels = (1, -1) + (1,) * (values.ndim - 2)
+        factors = np.array(self.factors).reshape(channels)
+        scaled = np.where(values < 0, values * factors, values << self.factor_fraction)
+        return scaled, fraction + self.factor_fraction
 
 
 MAX_SUMS = 1 << 24

@@ -54,6 +54,8 @@ class SystolithGraph(ModelGraph):
     checks : dict of str to str
         Results of the comparisons with the user's model (``"model"``) and, after
         :meth:`compile`, with hls4ml's own C simulation (``"csimulation"``), or why there are none.
+    notes : tuple of str
+        What the design leaves to the host.
     """
 
     mapped: MappedModel
@@ -62,6 +64,7 @@ class SystolithGraph(ModelGraph):
     design: Design | None
     simulator: NativeModel | None
     checks: dict[str, str]
+    notes: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
@@ -194,6 +197,12 @@ def adopt(model: Any) -> None:
     model.__class__ = SystolithGraph
     model.checks = {"model": checked}
     model.mapped, model.configuration, model.plan = mapped, configuration, plan
+    model.notes = tuple(
+        f"layer '{node.name}': a softmax at the end is left to the host; the outputs are its "
+        "inputs, whose greatest is the same class"
+        for node in model.get_layers()
+        if node.class_name == "Softmax"
+    )
     model.design = model.simulator = None
 
 

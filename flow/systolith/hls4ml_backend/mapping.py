@@ -9,32 +9,36 @@ import numpy as np
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.attributes import attribute_problems
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
-from systolith.hls4ml_backend.form import Cast, Clip, Form
-from systolith.hls4ml_backend.project import ConversionError
-from systolith.hls4ml_backend.tensors import PendingTensor, TraceRecipe
-from systolith.hls4ml_backend.unweighted import (
-    is_average,
-    map_average_pool,
-    map_max_pool,
+from systolith.hls4ml_backend.form import Cast, Form
+from systolith.hls4ml_backend.layers.activations import (
+    ACTIVATION_KINDS,
+    activation_problem,
+    map_activation,
+)
+from systolith.hls4ml_backend.layers.merging import MERGED, map_concatenate, map_merge
+from systolith.hls4ml_backend.layers.moving import (
+    map_cropping,
     map_reshape,
+    map_resize,
     map_transpose,
     map_zero_padding,
 )
-from systolith.hls4ml_backend.weighted import (
+from systolith.hls4ml_backend.layers.pools import is_average, map_average_pool, map_max_pool
+from systolith.hls4ml_backend.layers.refused import REFUSED
+from systolith.hls4ml_backend.layers.weighted import (
     map_batch_norm,
     map_convolution,
     map_dense,
     map_depthwise,
 )
+from systolith.hls4ml_backend.project import ConversionError
+from systolith.hls4ml_backend.tensors import PendingTensor, TraceRecipe
 from systolith.network import (
     INPUT,
     ActType,
-    Add,
     IntArray,
     IntegerNetwork,
     NetworkError,
-    Requantize,
-    Requantized,
     Tensor,
 )
 
@@ -59,24 +63,23 @@ SHAPED: Mapping[str, Callable[[Assembly, Any, PendingTensor], PendingTensor | No
     "Transpose": map_transpose,
     "ZeroPadding1D": map_zero_padding,
     "ZeroPadding2D": map_zero_padding,
+    "Cropping1D": map_cropping,
+    "Cropping2D": map_cropping,
+    "Resize": map_resize,
 }
 POOLS = ("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D")
-ACTIVATION_KINDS = ("Activation", "ParametrizedActivation")
-ALTERNATIVES = {
-    "Softmax": "remove the softmax: the class is the same; or set Skip of the layer to true",
-    "Concatenate": "add tensors instead of concatenating them",
-    "PReLU": "use ReLU",
-    "HardActivation": "use ReLU",
-    "Quant": "give it constant scale and zero point, so that hls4ml makes a type of it",
-    "SeparableConv2D": "write a depthwise and a pointwise convolution",
+ADD_PADDING = (
+    *("ZeroPadding1D", "ZeroPadding2D", *POOLS),
+    *(kind for kind in WEIGHTED if "Conv" in kind),
+)
+"""Classes that add the padding of the layer before them by themselves, where they can."""
+MERGES: Mapping[str, Callable[[Assembly, Any, list[PendingTensor]], PendingTensor | None]] = {
+    "Merge": map_merge,
+    "Concatenate": map_concatenate,
 }
-ACTIVATIONS = {"relu": (Clip(low=0),), "linear": ()}
-
-
-def _activation(node: Any) -> str:
-    """Name an activation; a threshold of 0, which hls4ml reads Keras' ReLU as, is a ReLU."""
-    name = str(node.get_attr("activation", "linear")).lower()
-    return "relu" if name == "thresholdedrelu" and not node.get_attr("activ_param") else name
+POOLS = ("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D")
+SUPPORTED = ("Input", *WEIGHTED, *POOLS, *SHAPED, *MERGES, *ACTIVATION_KINDS)
+LISTED = ", ".join((*SUPPORTED, "Softmax as the last layer"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,15 +159,33 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
         if value is not None and not _has_shape(assembly, node, value):
             value = None
         if value is not None:
-            assembly.record(node.name, value)
-            if readers[node.outputs[0]] != 1 or node.outputs[0] in graph.outputs:
+            if node.class_name != "Softmax":
+                assembly.record(node.name, value)
+            if node.outputs[0] in graph.outputs:
+                value = assembly.pad(node.name, value)
+            if value is not None and (
+                readers[node.outputs[0]] != 1 or node.outputs[0] in graph.outputs
+            ):
                 value = assembly.make_tensor(node.name, value)
+        if value is None:
+            value = _substitute(assembly, node)
         for name in node.outputs:
             values[name] = value
     if len(graph.inputs) != 1:
         assembly.problems.append(f"a model needs one input, got {', '.join(graph.inputs)}")
     ConversionError.raise_if_any(assembly.problems)
     return _finish(assembly, graph, values)
+
+
+def _substitute(assembly: Assembly, node: Any) -> PendingTensor | None:
+    """Give a tensor in place of a refused layer; None if it is neither image nor vector."""
+    variable = node.get_output_variable()
+    shape = [int(size) for size in variable.shape]
+    if not 1 <= len(shape) <= 3 or min(shape) < 1:
+        return None
+    precision = variable.type.precision
+    kind = None if type_problem(precision) else fixed_type(precision)
+    return assembly.substitute(node.name, shape, kind)
 
 
 def _has_shape(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
@@ -191,8 +212,6 @@ def _finish(
         outputs.append(
             ModelOutput(layer=value.source, fraction=value.form.fraction, view=value.view)
         )
-        if any(value.padding):
-            assembly.refuse(name, "zero padding is no output; leave it out")
         if value.source == INPUT:
             assembly.refuse(name, "nothing is computed; a network needs a layer")
     entries = [node for node in graph.get_layers() if node.outputs[0] in graph.inputs]
@@ -231,17 +250,20 @@ def _map_layer(
         return _map_input(assembly, node, is_transposed_first(node))
     if (given := _read(assembly, node, values)) is None:
         return None
-    if kind in SHAPED:
-        return _cast(assembly, node, SHAPED[kind](assembly, node, given[0]))
-    if kind == "Merge":
-        return _cast(assembly, node, _map_add(assembly, node, given))
-    value = given[0]
-    if kind in ACTIVATION_KINDS:
-        if any(value.padding):
-            assembly.refuse(node.name, "follows zero padding; pad after it")
+    if kind not in ADD_PADDING:
+        padded = [assembly.pad(node.inputs[0], value) for value in given]
+        if any(value is None for value in padded):
             return None
-        steps = ACTIVATIONS[_activation(node)]
-        return _cast(assembly, node, value.then(node.name, *steps))
+        given = [value for value in padded if value is not None]
+    if kind in MERGES:
+        return _cast(assembly, node, MERGES[kind](assembly, node, given))
+    value = given[0]
+    if kind == "Softmax":
+        return value
+    if kind in SHAPED:
+        return _cast(assembly, node, SHAPED[kind](assembly, node, value))
+    if kind in ACTIVATION_KINDS:
+        return _cast(assembly, node, map_activation(assembly, node, value))
     tensor = assembly.make_tensor(node.inputs[0], value)
     if tensor is None:
         return None
@@ -258,7 +280,7 @@ def _read(
     """Find the inputs of a layer; None if one is not supported, which was reported."""
     # hls4ml leaves an empty name for a removed input, such as the shape of a Reshape.
     names = [name for name in node.inputs if name]
-    count = 2 if node.class_name == "Merge" else 1
+    count = 2 if node.class_name in MERGES else 1
     missing = [name for name in names if name not in values]
     for name in missing:
         assembly.refuse(node.name, f"reads '{name}', which no layer gives")
@@ -274,18 +296,18 @@ def _read(
 def _class_problem(node: Any) -> str | None:
     """Say why a class of layers is not supported; None if it is."""
     kind = node.class_name
-    if kind == "Input":
-        return None
     if kind == "Merge":
         operation = str(node.get_attr("op")).lower()
-        return None if operation == "add" else f"merges by {operation}; only add is supported"
+        known = ", ".join(MERGED)
+        return None if operation in MERGED else f"merges by {operation}; there are {known}"
     if kind in ACTIVATION_KINDS:
-        name = _activation(node)
-        return None if name in ACTIVATIONS else f"activation {name} is not supported; use relu"
-    if kind in SHAPED or kind in WEIGHTED or kind in POOLS:
+        return activation_problem(node)
+    if kind == "Softmax":
+        is_last = node.outputs[0] in node.model.outputs and not node.get_output_nodes()
+        return None if is_last else f"{kind} is not supported inside; {REFUSED[kind]}"
+    if kind in SUPPORTED:
         return None
-    known = ", ".join((*WEIGHTED, *POOLS, *SHAPED, "Activation", "Merge"))
-    return f"{kind} is not supported; {ALTERNATIVES.get(kind, f'there are {known}')}"
+    return f"{kind} is not supported; {REFUSED.get(kind, f'there are {LISTED}')}"
 
 
 def is_transposed_first(node: Any) -> bool:
@@ -335,34 +357,3 @@ def _cast(assembly: Assembly, node: Any, value: PendingTensor | None) -> Pending
         assembly.refuse(node.name, f"result {problem}")
         return None
     return value.then(node.name, Cast(fixed_type(precision)))
-
-
-def _map_add(assembly: Assembly, node: Any, values: list[PendingTensor]) -> PendingTensor | None:
-    tensors = [
-        assembly.make_tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
-    ]
-    first, second = tensors
-    if first is None or second is None:
-        return None
-    if any(first.padding) or any(second.padding):
-        assembly.refuse(node.name, "follows zero padding; only convolutions and pools can")
-        return None
-    if first.shape != second.shape or not np.array_equal(first.view, second.view):
-        assembly.refuse(node.name, "adds tensors of different shape or order; reshape after adding")
-        return None
-    fraction = max(first.form.fraction, second.form.fraction)
-    multipliers = (
-        1 << (fraction - first.form.fraction),
-        1 << (fraction - second.form.fraction),
-    )
-
-    def make(name: str, requantize: Requantize, output: ActType) -> Requantized:
-        return Add(
-            name=name,
-            inputs=(first.source, second.source),
-            multipliers=multipliers,
-            requantize=requantize,
-            output=output,
-        )
-
-    return assembly.accumulate(node.name, make, [first, second], fraction, first.view)

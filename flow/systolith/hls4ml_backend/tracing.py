@@ -15,6 +15,7 @@ from systolith.network import (
     Conv2d,
     IntArray,
     IntegerNetwork,
+    Multiply,
     Overflow,
     Requantize,
     Rounding,
@@ -73,7 +74,7 @@ def compute_accumulators(
 ) -> IntArray:
     """Compute a layer's accumulators, in parts of 16 bits."""
     layer = network[name]
-    assert isinstance(layer, Conv2d | Add | AvgPool2d)
+    assert isinstance(layer, Conv2d | Add | Multiply | AvgPool2d)
     inputs = network.inputs_of(layer)
     values = [tensors[source] for source in layer.inputs]
     part = ActType(bits=PART_BITS, signed=False)

@@ -16,13 +16,34 @@ from tests.flow.hls4ml_backend.comparing import (
 
 
 def test_all_layers_are_named_at_once(tmp_path: Path) -> None:
-    model = nn.Sequential(
-        nn.Conv2d(1, 2, 1), nn.Sigmoid(), nn.Flatten(), nn.Linear(8, 3), nn.Softmax(-1)
-    )
-    found = problems(model, quantized(model, (1, 2, 2)), tmp_path)
-    assert len(found) == 2
-    assert "layer '_1': activation sigmoid is not supported; use relu" in found[0]
-    assert "layer '_4': Softmax is not supported; remove the softmax: the class is the" in found[1]
+    class Inner(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.softmax = nn.Conv2d(1, 2, 1), nn.Softmax(-1)
+            self.flatten, self.dense, self.last = nn.Flatten(), nn.Linear(8, 3), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.dense(self.flatten(self.softmax(self.conv(x)))))
+
+    config = quantized(Inner(), (1, 2, 2))
+    config["LayerName"]["dense"]["Precision"]["accum"] = "ap_fixed<20,12>"
+    config["LayerName"]["last"]["Precision"]["result"] = "ap_fixed<9,3,AP_RND_ZERO,AP_SAT>"
+    found = problems(Inner(), config, tmp_path)
+    assert [problem.partition(":")[0] for problem in found] == [
+        "layer 'softmax'",
+        "layer 'dense'",
+        "layer 'last'",
+    ]
+    assert "Softmax is not supported inside; only the last layer may be one" in found[0]
+    assert "drops bits of products" in found[1]
+
+
+def test_a_softmax_at_the_end_is_left_to_the_host(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Softmax(-1))
+    converted = convert(model, quantized(model, (4,)), tmp_path)
+    assert len(converted.mapped.network.layers) == 1
+    (note,) = converted.notes
+    assert note.startswith("layer '_1': a softmax at the end is left to the host")
 
 
 def test_a_softmax_is_dropped_if_it_is_said_so(tmp_path: Path) -> None:
@@ -72,20 +93,6 @@ def test_rounding_that_the_contract_lacks_is_refused_only_where_it_rounds(tmp_pa
         model, (4,), result="ap_fixed<16,6,AP_RND_ZERO>", weight="ap_int<3>", bias="ap_int<3>"
     )
     convert(model, wide, tmp_path)
-
-
-def test_merging_otherwise_than_by_adding_is_refused(tmp_path: Path) -> None:
-    class Product(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.a(x).mul(self.b(x))
-
-    model = Product()
-    found = problems(model, quantized(model, (4,)), tmp_path)
-    assert "merges by multiply; only add is supported" in found[0]
 
 
 def test_channels_may_come_first(tmp_path: Path) -> None:

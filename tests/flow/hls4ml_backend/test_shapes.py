@@ -26,7 +26,6 @@ from tests.flow.hls4ml_backend.keras_models import keras_config
     [
         (nn.Conv2d(3, 4, 3, dilation=(1, 2)), (3, 9, 11)),
         (nn.Conv1d(3, 4, 5, padding="same"), (3, 16)),
-        (nn.Conv1d(3, 4, 3, dilation=2), (3, 16)),
     ],
 )
 def test_pytorch_layers_whose_shape_is_another_are_refused(
@@ -127,7 +126,7 @@ def test_attributes_that_are_not_understood_are_refused_by_name(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("dilation_width", 2, "dilation_width must be 1"),
+        ("dilation_width", 0, "dilation_width must be an integer of at least 1"),
         ("group", 2, "group must be 1"),
         ("pad_left", "s", "pad_left must be an integer of at least 0"),
         ("stride_width", 0, "stride_width must be an integer of at least 1"),

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
-from systolith.hls4ml_backend.form import Cast, Clip, Divide, ElementwiseStep, Form
+from systolith.hls4ml_backend.form import Cast, Clip, Divide, ElementwiseStep, Form, Slope
 from systolith.network import requantize
 
 OVERFLOWS = (SaturationMode.WRAP, SaturationMode.SAT, SaturationMode.SAT_SYM)
@@ -71,7 +71,10 @@ def test_floats_are_converted_as_fractions_are(kind: FixedType, value: float) ->
 
 
 EXACT = (RoundingMode.TRN, RoundingMode.RND, RoundingMode.RND_CONV)
-STEPS = st.lists(st.one_of(types(EXACT).map(Cast), st.just(Clip(low=0))), min_size=1, max_size=4)
+SLOPES = st.builds(Slope, st.tuples(st.integers(-9, 9)), st.integers(0, 3))
+STEPS = st.lists(
+    st.one_of(types(EXACT).map(Cast), st.just(Clip(low=0)), SLOPES), min_size=1, max_size=4
+)
 
 
 @given(STEPS, st.integers(-600, 0), st.integers(0, 600), st.integers(-2, 10))
@@ -89,7 +92,7 @@ def test_what_is_joined_computes_the_same(
         expected, unit = step.apply(expected, unit)
     if form.type is None:
         return
-    got = requantize(values[:, None], form.requantize(), form.type)[:, 0]
+    got = requantize(values[:, None], form.requantize(form.type), form.type)[:, 0]
     scale = Fraction(2) ** (unit - form.fraction)
     assert [scale * int(value) for value in got] == [int(value) for value in expected]
     assert form.low <= got.min() and got.max() <= form.high
@@ -106,7 +109,7 @@ def test_divisions_that_are_joined_compute_the_same(
         return
     sums = np.arange(high + 1)
     expected, unit = step.apply(sums, 4)
-    got = requantize(sums[:, None], joined.requantize(), joined.type)[:, 0]
+    got = requantize(sums[:, None], joined.requantize(joined.type), joined.type)[:, 0]
     scale = Fraction(2) ** (unit - joined.fraction)
     assert [scale * int(value) for value in got] == [int(value) for value in expected]
 

@@ -1,16 +1,14 @@
-"""Layers without weights: pools, and layers that only move values."""
+"""Maximum and average pools."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast, Divide
+from systolith.hls4ml_backend.layers.weighted import is_wide, padding_of
 from systolith.hls4ml_backend.tensors import PendingTensor
-from systolith.hls4ml_backend.weighted import padding_of
 from systolith.network import (
     ActType,
     AvgPool2d,
@@ -25,9 +23,6 @@ __all__ = [
     "is_average",
     "map_average_pool",
     "map_max_pool",
-    "map_reshape",
-    "map_transpose",
-    "map_zero_padding",
 ]
 
 
@@ -40,13 +35,11 @@ def map_max_pool(assembly: Assembly, node: Any, value: PendingTensor) -> Pending
     """Map a max pool: cast to the accumulator's type, take maxima."""
     if (read := _read(assembly, node, value)) is None:
         return None
-    kernel, stride = _window(node, read)
-    padding = padding_of(node, value)
-    if any(value.padding) and read.form.low < 0:
-        assembly.refuse(
-            node.name, "takes maxima over zeros around values below zero; put a ReLU before them"
-        )
+    # A pool's own padding is below every value, but that of a layer before it is zeros.
+    if (read := _pad(assembly, node, read, always=read.form.low < 0)) is None:
         return None
+    kernel, stride = _window(node, read)
+    padding = padding_of(node, read)
     try:
         made = MaxPool2d(
             name=assembly.claim_name(node.name),
@@ -66,10 +59,13 @@ def map_average_pool(assembly: Assembly, node: Any, value: PendingTensor) -> Pen
     """Map an average pool: cast to the accumulator's type, sum, divide towards zero, cast."""
     if (read := _read(assembly, node, value)) is None:
         return None
+    own = padding_of(node, replace(read, padding=(0, 0, 0, 0)))
+    if (read := _pad(assembly, node, read, always=False)) is None:
+        return None
     kernel, stride = _window(node, read)
-    padding = padding_of(node, value)
+    padding = padding_of(node, read)
     count = kernel[0] * kernel[1]
-    if any(padding) and not node.get_attr("count_pad", False):
+    if any(own) and not node.get_attr("count_pad", False):
         assembly.refuse(
             node.name, "averages over less than the window at the border; give it no padding"
         )
@@ -118,6 +114,15 @@ def _read(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor 
     return assembly.make_tensor(node.name, value.then(node.name, Cast(kind)))
 
 
+def _pad(
+    assembly: Assembly, node: Any, read: PendingTensor, *, always: bool
+) -> PendingTensor | None:
+    """Make the padding of a layer before a pool a layer, if the pool cannot add it."""
+    kernel, _ = _window(node, read)
+    wide = "Global" in node.class_name or is_wide(padding_of(node, read), kernel)
+    return assembly.pad(node.name, read) if always or wide else read
+
+
 def _problems(node: Any, value: PendingTensor) -> Iterator[str]:
     rank = 2 if "1D" in node.class_name else 3
     if not value.is_unpadded_image or value.view.ndim != rank:
@@ -140,47 +145,3 @@ def _rank(node: Any) -> int:
     if "Global" in node.class_name:
         return len(node.get_output_variable().shape)
     return 2 if "1D" in node.class_name else 3
-
-
-def map_reshape(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Map a reshape, in the order of hls4ml."""
-    if _is_padded(assembly, node, value):
-        return None
-    shape = tuple(int(size) for size in node.get_output_variable().shape)
-    if np.prod(shape) != value.view.size:
-        given = f"a tensor of shape {value.view.shape}"
-        assembly.refuse(node.name, f"gives {given} the shape {shape}, which has another size")
-        return None
-    return replace(value, view=value.view.reshape(shape))
-
-
-def map_transpose(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Map a permutation of axes."""
-    if _is_padded(assembly, node, value):
-        return None
-    perm = tuple(int(axis) for axis in node.get_attr("perm"))
-    if sorted(perm) != list(range(value.view.ndim)):
-        given = f"a tensor of shape {value.view.shape}"
-        assembly.refuse(node.name, f"permutes the axes of {given} by {perm}")
-        return None
-    return replace(value, view=value.view.transpose(perm))
-
-
-def map_zero_padding(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Map zero padding: the layer that reads the image adds the zeros."""
-    if not value.is_unpadded_image or value.view.ndim == 1:
-        assembly.refuse(node.name, "pads a reshaped tensor; it needs an image")
-        return None
-    sides = ("top", "bottom", "left", "right")
-    top, bottom, left, right = (
-        int(node.get_attr(f"pad_{side}", 0)) + given
-        for side, given in zip(sides, value.padding, strict=True)
-    )
-    return replace(value, padding=(top, bottom, left, right))
-
-
-def _is_padded(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
-    if any(value.padding):
-        assembly.refuse(node.name, "follows zero padding; only convolutions and pools can")
-        return True
-    return False

@@ -8,28 +8,34 @@ import numpy as np
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast
-from systolith.hls4ml_backend.tensors import Make, PendingTensor
-from systolith.hls4ml_backend.weights import (
+from systolith.hls4ml_backend.layers.weights import (
     FixedArray,
     find_common_scale,
     find_pattern,
     parameter_problems,
     read_parameter,
 )
+from systolith.hls4ml_backend.tensors import PendingTensor
 from systolith.network import (
     ActType,
-    BoolArray,
     Conv2d,
     IntArray,
     NetworkError,
     Padding,
-    Pattern,
     Requantize,
     Requantized,
     signed_bits,
 )
 
-__all__ = ["map_batch_norm", "map_convolution", "map_dense", "map_depthwise"]
+__all__ = [
+    "is_wide",
+    "map_batch_norm",
+    "map_convolution",
+    "map_dense",
+    "map_depthwise",
+    "padding_of",
+    "read_dilation",
+]
 
 Arrange = Callable[[IntArray], IntArray]
 
@@ -81,13 +87,25 @@ def map_batch_norm(
     if not value.is_image:
         assembly.refuse(node.name, "normalizes a reshaped tensor; normalize before reshaping")
         return None
-    sizes = {np.size(node.get_weights(name).data) for name in ("scale", "bias")}
-    if not sizes <= {1, channels}:
-        assembly.refuse(node.name, f"needs one scale for each of {channels} channels, got {sizes}")
-        return None
+    for name in ("scale", "bias"):
+        # Constants that are added or multiplied have one number for each value.
+        numbers = np.asarray(node.get_weights(name).data).reshape(-1)
+        if numbers.size == value.view.size > channels:
+            pixels = numbers.reshape(-1, channels)
+            if (pixels != pixels[:1]).any():
+                assembly.refuse(
+                    node.name,
+                    f"has a {name} that differs from pixel to pixel; use one for each channel",
+                )
+                return None
+        elif numbers.size not in (1, channels):
+            assembly.refuse(
+                node.name, f"needs one {name} for each of {channels} channels, got {numbers.size}"
+            )
+            return None
 
     def arrange(weight: IntArray) -> IntArray:
-        return np.broadcast_to(weight.reshape(-1), (channels,)).reshape(channels, 1, 1, 1)
+        return np.broadcast_to(weight.reshape(-1)[:channels], (channels,)).reshape(-1, 1, 1, 1)
 
     return _map_weighted(
         assembly, node, value, arrange, value.view, pattern, "scale", groups=channels
@@ -111,6 +129,15 @@ def _map_sliding(
     def arrange(weight: IntArray) -> IntArray:
         return order(weight[None] if rank == 2 else weight)
 
+    dilation = read_dilation(node)
+    kernel = (node.get_attr("filt_height", 1), node.get_attr("filt_width"))
+    reach = (1 + dilation[0] * (kernel[0] - 1), 1 + dilation[1] * (kernel[1] - 1))
+    if any(value.padding) and is_wide(padding_of(node, value), reach):
+        padded = assembly.pad(node.name, value)
+        if padded is None:
+            return None
+        value = padded
+
     return _map_weighted(
         assembly,
         node,
@@ -122,7 +149,23 @@ def _map_sliding(
         groups=groups,
         stride=(node.get_attr("stride_height", 1), node.get_attr("stride_width")),
         padding=padding_of(node, value),
+        dilation=dilation,
     )
+
+
+def read_dilation(node: Any) -> tuple[int, int]:
+    """Read the distance of taps: hls4ml has one number for both axes, or one for each."""
+    both = int(node.get_attr("dilation") or 1)
+    width = int(node.get_attr("dilation_width") or both)
+    if "1D" in node.class_name:
+        return 1, width
+    return int(node.get_attr("dilation_height") or both), width
+
+
+def is_wide(padding: Padding, reach: tuple[int, int]) -> bool:
+    """Whether padding is as wide as a window, which no layer with windows can add by itself."""
+    top, bottom, left, right = padding
+    return max(top, bottom) >= reach[0] or max(left, right) >= reach[1]
 
 
 def _sliding_problems(node: Any, value: PendingTensor, rank: int) -> Iterator[str]:
@@ -149,6 +192,7 @@ def _map_weighted(
     groups: int = 1,
     stride: tuple[int, int] = (1, 1),
     padding: Padding = (0, 0, 0, 0),
+    dilation: tuple[int, int] = (1, 1),
 ) -> PendingTensor | None:
     variables = {name: node.get_weights(name), "bias": node.get_weights("bias")}
     problems = [
@@ -170,7 +214,7 @@ def _map_weighted(
         return None
     integers, biases, bits = FixedArray(arrange(scaled[0].values), scaled[0].fraction), *scaled[1:]
     filters = len(integers.values)
-    biases = np.broadcast_to(biases.reshape(-1), (filters,)).copy()
+    biases = np.broadcast_to(biases.reshape(-1)[:filters], (filters,)).copy()
     try:
         # Engines for depthwise layers have no sparsity.
         wanted = "dense" if pattern is None and groups != 1 else pattern
@@ -179,42 +223,27 @@ def _map_weighted(
         for problem in error.problems:
             assembly.refuse(node.name, problem)
         return None
-    make = _maker(
-        value.source, integers.values, biases, bits, stride, padding, groups, found_pattern, mask
-    )
-    fraction = integers.fraction + value.form.fraction
-    made = assembly.accumulate(node.name, make, [value], fraction, view)
-    return made if made is None or accum is None else _check_accumulators(assembly, node, made)
 
-
-def _maker(
-    source: str,
-    weight: IntArray,
-    bias: IntArray,
-    bits: int,
-    stride: tuple[int, int],
-    padding: Padding,
-    groups: int,
-    pattern: Pattern,
-    mask: BoolArray | None,
-) -> Make:
     def make(name: str, requantize: Requantize, output: ActType) -> Requantized:
         return Conv2d(
             name=name,
-            input=source,
-            weight=weight,
-            bias=bias,
+            input=value.source,
+            weight=integers.values,
+            bias=biases,
             requantize=requantize,
             output=output,
             weight_bits=bits,
             stride=stride,
             padding=padding,
             groups=groups,
-            pattern=pattern,
+            pattern=found_pattern,
             mask=mask,
+            dilation=dilation,
         )
 
-    return make
+    fraction = integers.fraction + value.form.fraction
+    made = assembly.accumulate(node.name, make, [value], fraction, view)
+    return made if made is None or accum is None else _check_accumulators(assembly, node, made)
 
 
 def _check_accumulators(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor:
