@@ -123,7 +123,8 @@ def _activation(node: Any, x: Tensor) -> Tensor:
             return torch.where(x > 0, x, x * _spread(_weight(node, "param"), x))
         case "hard_sigmoid" | "hard_tanh":
             line = (x * node.get_attr("slope") + node.get_attr("shift")).clamp(0, 1)
-            return line if name == "hard_sigmoid" else 2 * line - 1
+            result: Tensor = line if name == "hard_sigmoid" else 2 * line - 1
+            return result
         case "leaky_relu" | "elu" | "thresholded_relu":
             return EXACT[name](x, float(parameter))
         case _:

@@ -193,7 +193,7 @@ def _softplus(x: Singles) -> Singles:
 
 def _softsign(x: Singles) -> Singles:
     double = x.astype(np.float64)
-    return (double / (np.abs(double) + 1)).astype(np.float32)
+    return np.asarray(double / (np.abs(double) + 1), dtype=np.float32)
 
 
 def _elu(x: Singles) -> Singles:
@@ -201,7 +201,8 @@ def _elu(x: Singles) -> Singles:
 
 
 def _selu(x: Singles) -> Singles:
-    return (LAMBDA * (ALPHA * (_map_single("expf", x).astype(np.float64) - 1))).astype(np.float32)
+    powers = _map_single("expf", x).astype(np.float64)
+    return np.asarray(LAMBDA * (ALPHA * (powers - 1)), dtype=np.float32)
 
 
 TABLES: Mapping[str, tuple[Callable[[Singles], Singles], int]] = {
