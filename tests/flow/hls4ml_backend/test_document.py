@@ -29,3 +29,17 @@ def test_every_key_is_explained() -> None:
     text = DOCUMENT.read_text()
     for option, key in OPTIONS.items():
         assert f"| `{option}` | `{key}` |" in text
+
+
+def test_every_layer_of_hls4ml_is_supported_or_refused_with_a_rewrite() -> None:
+    from hls4ml.model.layers import layer_map
+
+    from systolith.hls4ml_backend.layers.refused import REFUSED
+    from systolith.hls4ml_backend.mapping import SUPPORTED
+
+    kinds = {kind.__name__ for kind in layer_map.values() if kind.__module__.startswith("hls4ml")}
+    kinds = {re.sub("^(Vitis|Vivado|Systolith)", "", kind) for kind in kinds}
+    # hls4ml's optimizations replace Conv and BatchNormOnnx, and add the others for its own C++.
+    internal = {"Conv", "BatchNormOnnx", "BatchNormalizationQuantizedTanh", "Broadcast", "Clone"}
+    assert not kinds - set(SUPPORTED) - set(REFUSED) - internal - {"Repack"}
+    assert not set(SUPPORTED) & set(REFUSED)
