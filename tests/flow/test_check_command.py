@@ -132,7 +132,7 @@ def test_a_saved_network_is_checked_for_engines(folder: Path) -> None:
         (["absent.toml"], "no such file"),
         (["digits_cnn", "--rule", "a=1:2"], "they need --method"),
         (["digits_cnn", "--device", "ecp6"], "no such device"),
-        (["checked_model:net", "--input-shape", "8,8"], "--input-shape must be C,H,W"),
+        (["checked_model:net", "--input-shape", "8,8,8,8"], "--input-shape must be C,H,W"),
     ],
 )
 def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str], message: str) -> None:

@@ -27,6 +27,11 @@ MOVING_NETWORKS: dict[str, tuple[Shape, list[Layer]]] = {
     "channels to pixels": ((8, 3, 5), [DepthToSpace(name="s", input="input", block=2)]),
     "channels to one channel": ((4, 2, 3), [DepthToSpace(name="s", input="input", block=2)]),
     "channels to threes": ((9, 3, 2), [DepthToSpace(name="s", input="input", block=3)]),
+    "columns to channels": ((2, 3, 6), [SpaceToDepth(name="s", input="input", block=(1, 2))]),
+    "rows to channels": ((2, 6, 3), [SpaceToDepth(name="s", input="input", block=(3, 1))]),
+    "channels to columns": ((8, 2, 3), [DepthToSpace(name="s", input="input", block=(1, 4))]),
+    "channels to rows": ((4, 3, 3), [DepthToSpace(name="s", input="input", block=(2, 1))]),
+    "channels to oblongs": ((12, 2, 3), [DepthToSpace(name="s", input="input", block=(2, 3))]),
     "there and back": (
         (2, 4, 4),
         [

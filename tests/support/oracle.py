@@ -115,12 +115,12 @@ def place(layer: Moving, shapes: Sequence[Shape], c: int, y: int, x: int) -> tup
             return number, c, y, x
         case SelectChannels():
             return 0, layer.channels[c], y, x
-        case DepthToSpace(block=b):
-            part = (y % b) * b + x % b
-            return 0, part * (shapes[0][0] // (b * b)) + c, y // b, x // b
-        case SpaceToDepth(block=b):
+        case DepthToSpace(sides=(rows, columns)):
+            part = (y % rows) * columns + x % columns
+            return 0, part * (shapes[0][0] // (rows * columns)) + c, y // rows, x // columns
+        case SpaceToDepth(sides=(rows, columns)):
             part, channel = divmod(c, shapes[0][0])
-            return 0, channel, y * b + part // b, x * b + part % b
+            return 0, channel, y * rows + part // columns, x * columns + part % columns
 
 
 def move(layer: Moving, values: Sequence[IntArray], shapes: Sequence[Shape]) -> list[object]:

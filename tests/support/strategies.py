@@ -384,10 +384,11 @@ def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrate
     classes = st.just(ArgMax(name=name, input=source, classes=shape[0]))
     if len(shape) == 1:
         return linears(shape[0], name, source) | add | flatten | table | move | classes
-    for block in (2, 3):
-        if shape[0] % block**2 == 0:
+    for rows, columns in ((2, 2), (3, 3), (1, 2), (3, 1)):
+        block = rows, columns
+        if shape[0] % (rows * columns) == 0:
             move |= st.just(DepthToSpace(name=name, input=source, block=block))
-        if shape[1] % block == shape[2] % block == 0:
+        if shape[1] % rows == shape[2] % columns == 0:
             move |= st.just(SpaceToDepth(name=name, input=source, block=block))
     pools = max_pools(shape, name, source) | avg_pools(shape, name, source)
     move |= pads(shape, known[source].type, name, source) | upsamples(name, source)

@@ -77,7 +77,7 @@ def preview(
         An experiment file, ``*.toml``; a saved network, ``*.json``; or a model, by the name of an
         example or as ``module:callable``.
     input_shape : tuple of int, optional
-        (C, H, W) of the images of a model.
+        (C, H, W) of the images of a model, (C, L) of its sequences or (F,) of its vectors.
     changes : mapping, optional
         Replace or add to what the experiment says, section by section.
 
@@ -120,9 +120,12 @@ def _preview_model(
     shape = INPUT_SHAPES.get(target) if input_shape is None else input_shape
     if shape is None:
         raise UsageError(f"{target}: a model needs --input-shape C,H,W, the shape of its images")
-    if len(shape) != 3 or min(shape) < 1:
+    if len(shape) not in (1, 2, 3) or min(shape) < 1:
         given = ",".join(map(str, shape))
-        raise UsageError(f"--input-shape must be C,H,W, each at least 1, got {given}")
+        raise UsageError(
+            "--input-shape must be C,H,W of images, C,L of sequences or F of vectors, each at "
+            f"least 1, got {given}"
+        )
     name = "".join(c if c.isalnum() else "_" for c in target.rpartition(":")[2])
     experiment = experiment_without_training(name, Path(target), changes)
     section = experiment.model.model_copy(update={"factory": target})

@@ -44,6 +44,7 @@ from systolith.prune import (
     select_filters_by_layer,
 )
 from systolith.prune.decisions import weight_shape
+from systolith.prune.filters_first import filter_weights
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.stages.cycle_costs import apply_pattern
 from systolith.stages.software.factories import make_bits
@@ -185,7 +186,7 @@ class HardwareModel:
     ) -> Pattern | None:
         """Return the pattern of the integer layer; None if the layer cannot have it."""
         layer = lowered.layers[origin]
-        weight = prunable_layers(self._remove_filters(share))[origin].weight
+        weight = filter_weights(prunable_layers(self._remove_filters(share))[origin])
         if any(chosen.problems(weight_shape(weight))):
             return None
         try:
@@ -199,7 +200,7 @@ class HardwareModel:
         if isinstance(chosen, Pattern):
             return chosen
         layer = prunable_layers(self._remove_filters(share))[origin]
-        return chosen.over(layer.weight, getattr(layer, "groups", 1))
+        return chosen.over(filter_weights(layer), getattr(layer, "groups", 1))
 
     def _lower(self, share: float, bits: int, acts: Bits) -> "_Lowered":
         """Lower the model without masks and with one weight width."""

@@ -24,6 +24,7 @@ from systolith.foundation import UsageError
 from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.decisions import weight_shape
+from systolith.prune.filters_first import filter_weights
 from systolith.stages.software.prunings import make_pattern
 
 __all__ = [
@@ -273,7 +274,7 @@ class DesignSpace:
 
 def _groups(section: TuneSection, model: nn.Module, problems: list[str]) -> Iterator[LayerGroup]:
     layers = prunable_layers(model)
-    shapes = {name: weight_shape(layer.weight) for name, layer in layers.items()}
+    shapes = {name: weight_shape(filter_weights(layer)) for name, layer in layers.items()}
     for entry in section.layers:
         matched = [name for name in layers if re.fullmatch(entry.layers, name)]
         if not matched:

@@ -73,9 +73,10 @@ def draw_blocks(
     """Draw a layer that moves blocks of pixels; None if the shape has no blocks."""
     channels, height, width = shape
     layers: list[DepthToSpace | SpaceToDepth] = []
-    for block in (2, 3):
-        if channels % block**2 == 0 and max(height, width) * block <= MOST_SPREAD:
+    for rows, columns in ((2, 2), (3, 3), (1, 2), (2, 1), (3, 2), (1, 4)):
+        block, size = (rows, columns), rows * columns
+        if channels % size == 0 and max(height * rows, width * columns) <= MOST_SPREAD:
             layers.append(DepthToSpace(name=name, input=source, block=block))
-        if height % block == width % block == 0 and channels * block**2 <= MOST_CHANNELS:
+        if height % rows == width % columns == 0 and channels * size <= MOST_CHANNELS:
             layers.append(SpaceToDepth(name=name, input=source, block=block))
     return choices.one_of(layers) if layers else None

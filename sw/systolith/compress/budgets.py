@@ -17,7 +17,7 @@ from systolith.prune import (
     reconstruction_losses,
     weight_cost,
 )
-from systolith.prune.decisions import weight_shape
+from systolith.prune.rules import misfits
 
 __all__ = [
     "CycleBudget",
@@ -150,7 +150,7 @@ def pattern_budget(model: nn.Module, images: Tensor, choice: PatternChoice) -> P
     """
     budget = choice.budget
     fitting = {
-        name: [p for p in choice.candidates if not any(p.problems(weight_shape(layer.weight)))]
+        name: [p for p in choice.candidates if not any(misfits(layer, p))]
         for name, layer in list(prunable_layers(model).items())[1:]
     }
     kept = weight_cost(model, images, macs=not isinstance(budget, ParameterBudget))

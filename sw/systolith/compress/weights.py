@@ -1,6 +1,7 @@
 """Carry out the methods that mask weights."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import prod
 
 from torch import nn
 
@@ -47,6 +48,7 @@ from systolith.prune import (
     prune_by_particles,
 )
 from systolith.prune.computed_weights import computed_weights
+from systolith.prune.filters_first import Transposed, filter_weights
 from systolith.prune.posttraining import count_calls
 from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
 
@@ -216,15 +218,15 @@ def _layer_plans(model: nn.Module, pruning: ParticlePruning) -> dict[str, LayerP
     names = match_patterns(model, [(pruning.layers, Pattern())])
     plans: dict[str, LayerPlan] = {}
     for name, layer in prunable_layers(model).items():
-        weight = layer.weight
-        if name not in names or weight.ndim != 4 or weight.shape[1] <= IMAGE_CHANNELS:
+        weight = filter_weights(layer)
+        if name not in names or weight.ndim < 3 or weight.shape[1] <= IMAGE_CHANNELS:
             continue
-        channels, taps = weight.shape[1], weight.shape[2] * weight.shape[3]
+        channels, taps = weight.shape[1], prod(weight.shape[2:])
         select = None
         if pruning.kernels is not None:
             kept = max(1, round(pruning.kernels * channels))
             select = KOutOfN(kept, channels, Granularity.KERNEL) if kept < channels else None
-        stride = min(pruning.stride or 1, taps)
+        stride = 1 if isinstance(layer, Transposed) else min(pruning.stride or 1, taps)
         if select is not None or stride > 1:
             plans[name] = LayerPlan(select=select, stride=stride)
     if not plans:

@@ -1,5 +1,6 @@
-"""Data sets as tensors: digits, MNIST, CIFAR-10 and image folders; held-out images."""
+"""Data sets as tensors: digits, MNIST, CIFAR-10, image folders, arrays; held-out images."""
 
+from systolith.data.arrays import load_arrays
 from systolith.data.augment import (
     Augment,
     FiniteAugment,
@@ -7,7 +8,12 @@ from systolith.data.augment import (
     crop_and_flip,
     shift_images,
 )
-from systolith.data.chain import augment_images, augment_warnings, combine_augments
+from systolith.data.chain import (
+    augment_images,
+    augment_problems,
+    augment_warnings,
+    combine_augments,
+)
 from systolith.data.cifar10 import load_cifar10
 from systolith.data.cutout import Cutout
 from systolith.data.dataset import CALIBRATION_IMAGES, DataError, Dataset
@@ -32,10 +38,12 @@ __all__ = [
     "MixingAugment",
     "RandomCrop",
     "augment_images",
+    "augment_problems",
     "augment_warnings",
     "combine_augments",
     "crop_and_flip",
     "hold_out",
+    "load_arrays",
     "load_cifar10",
     "load_digits",
     "load_fashion_mnist",

@@ -1,5 +1,6 @@
 """Augmentation: random changes of training images that keep their class."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -10,14 +11,24 @@ from torch.nn import functional as F
 from systolith.data.dataset import DataError
 from systolith.foundation import is_whole, show_value
 
-__all__ = ["Augment", "FiniteAugment", "RandomCrop", "crop_and_flip", "shift_images"]
+__all__ = [
+    "Augment",
+    "FiniteAugment",
+    "RandomCrop",
+    "crop_and_flip",
+    "place_problems",
+    "shift_images",
+]
+
+SEQUENCE_AXES = 3
+"""N, C, L."""
 
 
 class Augment(Protocol):
     """Changes a batch of images; all randomness comes from the generator."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return changed images of shape (N, C, H, W); the argument does not change."""
+        """Return changed images, or sequences, of their shape; the argument does not change."""
         ...
 
 
@@ -46,7 +57,8 @@ class FiniteAugment(Augment, Protocol):
 class RandomCrop:
     """Shift each image along both axes, and mirror half of the images if wanted.
 
-    Equals a random crop, (H, W), of the image with `padding` pixels of zeros around it.
+    Equals a random crop, (H, W), of the image with `padding` pixels of zeros around it. Sequences,
+    (N, C, L), are shifted and mirrored along their length; vectors are refused.
 
     Parameters
     ----------
@@ -83,13 +95,18 @@ class RandomCrop:
 
         Parameters
         ----------
-        images : Tensor, shape (N, C, H, W)
+        images : Tensor, shape (N, C, H, W) or (N, C, L)
         generator : torch.Generator
             On the CPU.
 
         Returns
         -------
         Tensor, shape and type of images
+
+        Raises
+        ------
+        DataError
+            If they are vectors.
         """
         return self.apply(images, self.draw(len(images), generator))
 
@@ -105,8 +122,15 @@ class RandomCrop:
     def apply(self, images: Tensor, variants: Tensor) -> Tensor:
         """See :meth:`FiniteAugment.apply`.
 
-        One gather, in NHWC memory, so that it copies whole pixels.
+        One gather, in NHWC memory, so that it copies whole pixels. Sequences are images of one row,
+        which is not shifted up or down.
         """
+        DataError.raise_if_any(place_problems(self, tuple(images.shape[1:])))
+        if images.ndim == SEQUENCE_AXES:
+            mirrors = 1 + self.mirror
+            centre = self.padding * self._shifts * mirrors
+            along = variants % (self._shifts * mirrors)
+            return self.apply(images.unsqueeze(2), centre + along).squeeze(2)
         count, _, height, width = images.shape
         shift = variants // 2 if self.mirror else variants
         mirrored = (variants % 2 == 1) & self.mirror
@@ -119,6 +143,15 @@ class RandomCrop:
         index += torch.arange(count)[:, None] * padded.shape[1] * padded.shape[2]
         pixels = padded.reshape(-1, padded.shape[3])[index.flatten().to(images.device)]
         return pixels.reshape(count, height, width, -1).permute(0, 3, 1, 2)
+
+
+def place_problems(augment: object, input_shape: tuple[int, ...]) -> Iterator[str]:
+    """Yield why a change of places does not fit vectors, which have none."""
+    if len(input_shape) < SEQUENCE_AXES - 1:
+        yield (
+            f"{type(augment).__name__} needs images (N, C, H, W) or sequences (N, C, L), got "
+            f"vectors of {', '.join(map(str, input_shape))} features"
+        )
 
 
 shift_images = RandomCrop(padding=1, mirror=False)

@@ -7,13 +7,13 @@ from math import prod
 import torch
 from torch import Tensor
 
-from systolith.data.augment import Augment, FiniteAugment, RandomCrop
+from systolith.data.augment import Augment, FiniteAugment, RandomCrop, place_problems
 from systolith.data.cutout import Cutout
 from systolith.data.dataset import DataError
 from systolith.data.mixup import MixingAugment
 from systolith.foundation import show_value
 
-__all__ = ["augment_images", "augment_warnings", "combine_augments"]
+__all__ = ["augment_images", "augment_problems", "augment_warnings", "combine_augments"]
 
 LARGEST_SHIFT = 1 / 6
 """Of the side of an image. 4 pixels of 32, which is usual for CIFAR-10, are an eighth. On the 8x8
@@ -73,7 +73,7 @@ def augment_images(
 
 
 def augment_warnings(
-    augment: Augment | MixingAugment | None, input_shape: tuple[int, int, int]
+    augment: Augment | MixingAugment | None, input_shape: tuple[int, ...]
 ) -> Iterator[str]:
     """Yield which changes are large beside the images, and so cost accuracy.
 
@@ -81,7 +81,7 @@ def augment_warnings(
     ----------
     augment : Augment or MixingAugment, optional
     input_shape : tuple of int
-        (C, H, W) of the images.
+        (C, H, W) of images, (C, L) of sequences.
 
     Examples
     --------
@@ -89,24 +89,44 @@ def augment_warnings(
     >>> print(*augment_warnings(crop_and_flip, (1, 8, 8)))
     augmentation should shift 8x8 images by at most 1 pixel, got up to 4
     """
-    _, height, width = input_shape
-    side = min(height, width)
-    parts = (
-        augment.parts if isinstance(augment, _Chain | _MixingChain | _FiniteChain) else (augment,)
-    )
-    for part in parts:
+    if len(input_shape) < 2:
+        return
+    side, sequences = min(input_shape[1:]), len(input_shape) == 2
+    sizes = "x".join(map(str, input_shape[1:]))
+    for part in _parts_of(augment):
         if isinstance(part, RandomCrop) and part.padding > (
             most := max(int(side * LARGEST_SHIFT), 1)
         ):
+            what = f"sequences of {sizes}" if sequences else f"{sizes} images"
+            unit = "value" if sequences else "pixel"
             yield (
-                f"augmentation should shift {height}x{width} images by at most "
-                f"{most} pixel{'s' * (most != 1)}, got up to {part.padding}"
+                f"augmentation should shift {what} by at most "
+                f"{most} {unit}{'s' * (most != 1)}, got up to {part.padding}"
             )
         if isinstance(part, Cutout) and (part.size or 0) > (most := int(side * LARGEST_SQUARE)):
             yield (
-                f"Cutout should erase squares of at most {most}x{most} pixels from "
-                f"{height}x{width} images, got {part.size}x{part.size}"
+                f"Cutout should erase at most {most} values of sequences of {sizes}, "
+                f"got {part.size}"
+                if sequences
+                else f"Cutout should erase squares of at most {most}x{most} pixels from "
+                f"{sizes} images, got {part.size}x{part.size}"
             )
+
+
+def augment_problems(
+    augment: Augment | MixingAugment | None, input_shape: tuple[int, ...]
+) -> Iterator[str]:
+    """Yield which changes do not fit inputs of this shape."""
+    for part in _parts_of(augment):
+        if isinstance(part, RandomCrop | Cutout):
+            yield from place_problems(part, input_shape)
+
+
+def _parts_of(
+    augment: Augment | MixingAugment | None,
+) -> Sequence[Augment | MixingAugment | None]:
+    chains = _Chain | _MixingChain | _FiniteChain
+    return augment.parts if isinstance(augment, chains) else (augment,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from systolith.data.augment import SEQUENCE_AXES, place_problems
 from systolith.data.dataset import DataError
 from systolith.foundation import is_whole
 
@@ -15,7 +16,8 @@ __all__ = ["Cutout"]
 class Cutout:
     """Set a square at a random place of each image to zero.
 
-    The centre is any pixel with equal probability, so squares may reach beyond the border.
+    The centre is any pixel with equal probability, so squares may reach beyond the border. In
+    sequences, (N, C, L), it is a span of `size` values; vectors are refused.
 
     Parameters
     ----------
@@ -42,6 +44,13 @@ class Cutout:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """See :meth:`Augment.__call__`; all images at once."""
+        DataError.raise_if_any(place_problems(self, tuple(images.shape[1:])))
+        if images.ndim == SEQUENCE_AXES:
+            count, _, length = images.shape
+            size = self.size or max(1, length // 2)
+            first = torch.randint(0, length, (count, 1), generator=generator) - size // 2
+            span = _within(torch.arange(length), first, size)[:, None, :]
+            return images.masked_fill(span.to(images.device), 0.0)
         count, _, height, width = images.shape
         size = self.size or max(1, min(height, width) // 2)
         rows = torch.randint(0, height, (count, 1), generator=generator) - size // 2

@@ -1,4 +1,4 @@
-"""Images, and labels if they are known, split into training and test."""
+"""Images, sequences or vectors, and labels if they are known, split into training and test."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +10,8 @@ from systolith.foundation import ProblemsError
 
 __all__ = ["CALIBRATION_IMAGES", "DataError", "Dataset"]
 
+SHAPES = "(N, C, H, W), (N, C, L) or (N, F)"
+"""Of images, sequences and vectors."""
 CALIBRATION_IMAGES = 512
 """Most training images that initial quantizer steps are chosen by."""
 
@@ -33,12 +35,13 @@ class Dataset:
     ----------
     name : str
         Name in messages and reports.
-    train_images, test_images : Tensor of float32, shape (N, C, H, W)
-        In 0..1, or normalized.
+    train_images, test_images : Tensor of float32, shape (N, C, H, W), (N, C, L) or (N, F)
+        Images, sequences or vectors; images in 0..1, or normalized.
     train_labels, test_labels : Tensor of int64, shape (N,)
         In ``0..classes-1``. Either both are given or none.
     mean, deviation : tuple of float, optional
-        Of the normalization of the images, per channel; None without normalization.
+        Of the normalization of the images, per channel (of vectors per feature); None without
+        normalization.
 
     Raises
     ------
@@ -61,9 +64,9 @@ class Dataset:
     def _problems(self) -> Iterator[str]:
         for part in ("train", "test"):
             images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
-            if images.dtype != torch.float32 or images.ndim != 4:
+            if images.dtype != torch.float32 or images.ndim not in (2, 3, 4):
                 yield (
-                    f"{part}_images must be float32 of shape (N, C, H, W), "
+                    f"{part}_images must be float32 of shape {SHAPES}, "
                     f"got {images.dtype} {tuple(images.shape)}"
                 )
             wanted = images.shape[:1] if self.has_labels else torch.Size([0])
@@ -101,19 +104,19 @@ class Dataset:
         )
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalize other images, 0..1 of shape (N, C, H, W), like the images here."""
+        """Normalize other images, 0..1 of shape (N, *input_shape), like the images here."""
         if self.mean is None or self.deviation is None:
             return images
         shift, scale = (
-            torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.deviation)
+            torch.tensor(values).reshape(-1, *[1] * (len(self.input_shape) - 1))
+            for values in (self.mean, self.deviation)
         )
         return (images - shift) / scale
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of one image."""
-        channels, height, width = self.train_images.shape[1:]
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape (C, H, W) of one image, (C, L) of one sequence, or (F,) of one vector."""
+        return tuple(self.train_images.shape[1:])
 
     @property
     def calibration_images(self) -> Tensor:

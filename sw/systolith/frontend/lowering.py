@@ -119,11 +119,9 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
     match layer:
         case QuantConv2d():
             conv = layer.integers(steps[0])
+            pattern, mask = layer.network_mask()
             whole = ungroup_weights(
-                _array(conv.weight),
-                layer.groups,
-                layer.pattern,
-                _mask(layer.pattern, layer.mask),
+                _array(conv.weight), layer.groups, pattern, _mask(pattern, mask)
             )
             return Conv2d(
                 name=name,

@@ -138,9 +138,9 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
         case SelectChannels():
             return IntegerSelectChannels(layer.channels)
         case DepthToSpace():
-            return IntegerDepthToSpace(layer.block)
+            return IntegerDepthToSpace(layer.sides)
         case SpaceToDepth():
-            return IntegerSpaceToDepth(layer.block)
+            return IntegerSpaceToDepth(layer.sides)
 
 
 def _requantizer(spec: Requantize, output: ActType) -> IntegerRequantizer:

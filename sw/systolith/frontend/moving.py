@@ -1,6 +1,7 @@
 """Integer layers that move values, as PyTorch modules: int64 in, int64 out."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -80,29 +81,33 @@ class IntegerSelectChannels(nn.Module):
 class IntegerDepthToSpace(nn.Module):
     """Channels as pixels; the position in a block is the outer part of a channel's number."""
 
-    def __init__(self, block: int) -> None:
+    def __init__(self, block: tuple[int, int]) -> None:
         super().__init__()
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C*b*b, H, W) to (N, C, H*b, W*b)."""
-        # Pixel shuffles have the position as the inner part.
-        positions = x.chunk(self.block**2, 1)
-        inner = torch.stack(positions, 2).flatten(1, 2)
-        return F.pixel_shuffle(inner, self.block)
+        """(N, C*r*b, H, W) to (N, C, H*r, W*b)."""
+        rows, columns = self.block
+        parts = x.chunk(rows * columns, 1)
+        lines = [
+            torch.stack(parts[first : first + columns], 4).flatten(3, 4)
+            for first in range(0, rows * columns, columns)
+        ]
+        return torch.stack(lines, 3).flatten(2, 3)
 
 
 class IntegerSpaceToDepth(nn.Module):
     """Pixels as channels; the position in a block is the outer part of a channel's number."""
 
-    def __init__(self, block: int) -> None:
+    def __init__(self, block: tuple[int, int]) -> None:
         super().__init__()
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
-        inner, positions = F.pixel_unshuffle(x, self.block), self.block**2
-        return torch.cat([inner[:, start::positions] for start in range(positions)], 1)
+        """(N, C, H*r, W*b) to (N, C*r*b, H, W)."""
+        rows, columns = self.block
+        positions = product(range(rows), range(columns))
+        return torch.cat([x[:, :, i::rows, j::columns] for i, j in positions], 1)
 
 
 def surround(x: Tensor, padding: Sequence[int], value: float) -> Tensor:

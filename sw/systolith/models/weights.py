@@ -16,6 +16,9 @@ from systolith.models.state_dicts import (
 
 __all__ = ["load_weights"]
 
+WITH_WEIGHTS = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.Linear
+"""Layers that may be the first one to multiply the images."""
+
 HOOKS = {
     "_orig": "torch.nn.utils.prune.remove",
     "_g": "torch.nn.utils.remove_weight_norm",
@@ -52,11 +55,13 @@ def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> N
     optional = {name for name, value in model.named_parameters() if not value.requires_grad}
     optional |= {name for name in wanted if name.endswith("num_batches_tracked")}
     problems = [*_problems(wanted, given, optional), *find_unusable(given)]
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    layers = [module for module in model.modules() if isinstance(module, WITH_WEIGHTS)]
     if not (isfinite(input_scale) and input_scale > 0):
         problems.append(f"input_scale must be a positive number, got {input_scale:g}")
     elif input_scale != 1 and not layers:
-        problems.append(f"there is no Conv2d or Linear to scale by input_scale = {input_scale:g}")
+        problems.append(
+            f"there is no convolution or Linear to scale by input_scale = {input_scale:g}"
+        )
     if problems:
         raise WeightsError(problems, f"weights '{path}' do not fit the model")
     model.load_state_dict(given, strict=False)

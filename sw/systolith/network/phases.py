@@ -1,4 +1,4 @@
-"""Transposed convolutions of stride s as s*s convolutions of the input, their phases.
+"""Transposed convolutions of strides r and s as r*s convolutions of the input, their phases.
 
 Output ``o`` reads tap ``k`` of input ``i`` where ``o + padding = s*i + k``. So the outputs with one
 remainder of ``o + padding`` by s, a phase, read every s-th tap: a convolution of their own. Nothing
@@ -6,7 +6,7 @@ is multiplied with the zeros that lie between the pixels in the usual picture.
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -49,35 +49,38 @@ class PhaseWindow:
         return cls(before, after, cut, blocks * stride - cut - output)
 
 
-def split_phases(weight: IntArray, stride: int, groups: int) -> IntArray:
+def split_phases(weight: IntArray, strides: tuple[int, int], groups: int) -> IntArray:
     """Write the weights of a transposed convolution as those of all its phases.
 
     Parameters
     ----------
     weight : array of int64, shape (C, F/groups, Kh, Kw)
         As in ``torch.nn.ConvTranspose2d`` and ONNX.
-    stride, groups : int
+    strides : (int, int)
+        r of rows, s of columns.
+    groups : int
 
     Returns
     -------
-    array of int64, shape (s*s*F, C/groups, ceil(Kh/s), ceil(Kw/s))
-        Filters of one group beside each other, in each group by phase. Taps that do not exist, if s
-        does not divide the kernel, are 0.
+    array of int64, shape (r*s*F, C/groups, ceil(Kh/r), ceil(Kw/s))
+        Filters of one group beside each other, in each group by phase. Taps that do not exist, if
+        a stride does not divide the kernel, are 0.
     """
     channels, filters, *kernel = weight.shape
-    rows, columns = (ceil(size / stride) for size in kernel)
-    whole = np.zeros((channels, filters, rows * stride, columns * stride), dtype=np.int64)
+    sizes = [ceil(size / stride) * stride for size, stride in zip(kernel, strides, strict=True)]
+    whole = np.zeros((channels, filters, *sizes), dtype=np.int64)
     whole[:, :, : kernel[0], : kernel[1]] = weight
     phases = [
-        part[:, :, row::stride, column::stride][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+        part[:, :, row :: strides[0], column :: strides[1]][:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
         for part in np.split(whole, groups)
-        for row in range(stride)
-        for column in range(stride)
+        for row in range(strides[0])
+        for column in range(strides[1])
     ]
     return np.concatenate(phases)
 
 
-def phase_order(filters: int, stride: int, groups: int) -> tuple[int, ...]:
+def phase_order(filters: int, strides: tuple[int, int], groups: int) -> tuple[int, ...]:
     """Order the filters of :func:`split_phases` by phase, as DepthToSpace needs them."""
-    numbers = np.arange(stride**2 * filters).reshape(groups, stride**2, -1)
+    phases = prod(strides)
+    numbers = np.arange(phases * filters).reshape(groups, phases, -1)
     return tuple(numbers.swapaxes(0, 1).ravel().tolist())

@@ -78,6 +78,7 @@ from systolith.prune.pruner import Pruner, Score, ScorePruner, magnitude
 from systolith.prune.rules import (
     all_convolutions_but_first,
     check_patterns,
+    frozen_density,
     match_patterns,
     prunable_layers,
 )
@@ -162,6 +163,7 @@ __all__ = [
     "describe_sparsifier",
     "find_channel_groups",
     "fpgm_scores",
+    "frozen_density",
     "gated",
     "gated_channels",
     "lamp_scores",

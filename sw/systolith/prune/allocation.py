@@ -9,6 +9,7 @@ from systolith.network import Pattern
 from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.costs import count_costs
+from systolith.prune.filters_first import filter_weights
 from systolith.prune.rules import prunable_layers
 from systolith.prune.topk import topk_mask
 
@@ -40,7 +41,7 @@ def magnitude_losses(
     layers = prunable_layers(model)
     losses: dict[str, dict[Pattern, float]] = {}
     for name, patterns in candidates.items():
-        energy = layers[name].weight.detach().double().square()
+        energy = filter_weights(layers[name]).double().square()
         whole = float(energy.sum()) or 1.0
         losses[name] = {Pattern(): 0.0}
         for pattern in patterns:
@@ -66,7 +67,7 @@ def weight_cost(model: nn.Module, images: Tensor, *, macs: bool) -> PatternCost:
     def cost(patterns: Mapping[str, Pattern]) -> float:
         total = 0.0
         for name, layer in weights.items():
-            share = patterns.get(name, Pattern()).kept(weight_shape(layer.weight))
+            share = patterns.get(name, Pattern()).kept(weight_shape(filter_weights(layer)))
             size = layer.weight.numel()
             total += share * (layers[name].macs / size if macs else 1.0)
         return total

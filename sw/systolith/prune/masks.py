@@ -15,6 +15,7 @@ from systolith.foundation import replacing
 from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern
 from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import as_stored, filters_first, owner_of
 
 __all__ = ["MaskSet"]
 
@@ -27,7 +28,8 @@ class MaskSet(Mapping[str, Tensor]):
     Parameters
     ----------
     masks : mapping of str to Tensor of bool
-        By qualified parameter name, such as ``"conv2.weight"``; shape of the parameter, True keeps.
+        By qualified parameter name, such as ``"conv2.weight"``; True keeps. Shape of the parameter,
+        with filters first: those of transposed convolutions, too, are (F, C/groups, Kh, Kw).
     patterns : mapping of str to Pattern
         By the same names.
 
@@ -138,11 +140,18 @@ class MaskSet(Mapping[str, Tensor]):
             If a parameter is missing or has another shape; the model is then unchanged.
         """
         parameters = dict(model.named_parameters())
-        if problems := list(self._misfits(parameters)):
+        if problems := list(self._misfits(model, parameters)):
             raise PruneError(problems)
         with torch.no_grad():
-            for name, mask in self._masks.items():
-                parameters[name].masked_fill_(~mask.to(parameters[name].device), 0.0)
+            for name, mask in self.as_stored(model).items():
+                parameters[name].masked_fill_(~mask, 0.0)
+
+    def as_stored(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return masks in the shape, and on the device, of the model's parameters."""
+        return {
+            name: as_stored(mask, owner_of(model, name)).to(model.get_parameter(name).device)
+            for name, mask in self._masks.items()
+        }
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -166,12 +175,14 @@ class MaskSet(Mapping[str, Tensor]):
                 for name, weight in dense.items():
                     model.get_parameter(name).copy_(weight)
 
-    def _misfits(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[str]:
+    def _misfits(self, model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Iterator[str]:
         for name, mask in self._masks.items():
             if name not in parameters:
                 yield f"masks must name a parameter of the model, got '{name}'"
-            elif parameters[name].shape != mask.shape:
+                continue
+            shape = tuple(filters_first(parameters[name], owner_of(model, name)).shape)
+            if shape != tuple(mask.shape):
                 yield (
-                    f"mask of '{name}' must have the parameter's shape "
-                    f"{tuple(parameters[name].shape)}, got {tuple(mask.shape)}"
+                    f"mask of '{name}' must have the parameter's shape {shape}, "
+                    f"got {tuple(mask.shape)}"
                 )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from systolith.network import Pattern
 from systolith.prune.decisions import weight_shape
+from systolith.prune.filters_first import filters_first
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.schedule import OneShot, Schedule
@@ -31,7 +32,7 @@ class Score(Protocol):
         name : str
             Qualified name of the parameter, such as ``"conv2.weight"``.
         weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
-            The dense weights.
+            The dense weights, with filters first.
 
         Returns
         -------
@@ -97,7 +98,7 @@ class ScorePruner:
         layers = prunable_layers(model)
         masks, patterns = {}, {}
         for layer, final in self.patterns.items():
-            weight, name = layers[layer].weight, f"{layer}.weight"
+            weight, name = filters_first(layers[layer].weight, layers[layer]), f"{layer}.weight"
             patterns[name] = self.schedule.pattern(final, weight_shape(weight), progress)
             masks[name] = topk_mask(self.score(name, weight), patterns[name])
         return MaskSet.unchecked(masks, patterns)

@@ -6,16 +6,19 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from systolith.network import KOutOfN, Pattern
+from systolith.network import AllTaps, KOutOfN, Pattern, PerNeuron
 from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import Convolution, Transposed, filter_weights
 from systolith.prune.strided import StridedPattern
 
 __all__ = [
     "all_convolutions_but_first",
     "check_patterns",
+    "frozen_density",
     "match_patterns",
     "match_rules",
+    "misfits",
     "prunable_layers",
 ]
 
@@ -28,12 +31,7 @@ class Prunable(Protocol):
     mask: Tensor
 
 
-PrunableLayer = nn.Conv1d | nn.Conv2d | nn.Linear | Prunable
-
-
-def _stays_dense(layer: Prunable) -> bool:
-    """Whether a layer holds all phases of a transposed convolution."""
-    return getattr(layer, "phases", None) is not None
+PrunableLayer = Convolution | nn.Linear | Prunable
 
 
 def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
@@ -44,13 +42,21 @@ def prunable_layers(model: nn.Module) -> dict[str, PrunableLayer]:
     return {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear)
-        or (
-            isinstance(module, Prunable)
-            and module.weight.ndim in (2, 4)
-            and not _stays_dense(module)
-        )
+        if isinstance(module, Convolution | nn.Linear)
+        or (isinstance(module, Prunable) and module.weight.ndim in (2, 4))
     }
+
+
+def frozen_density(model: nn.Module) -> float:
+    """Kept share of the weights of layers that hold masks, as quantized ones do; 1 without masks.
+
+    Layers whose masks keep everything do not count, as in :attr:`MaskSet.density`.
+    """
+    layers = [layer for layer in prunable_layers(model).values() if isinstance(layer, Prunable)]
+    counts = [(int(layer.mask.sum()), layer.mask.numel()) for layer in layers]
+    masked = [(kept, total) for kept, total in counts if kept < total]
+    total = sum(total for _, total in masked)
+    return sum(kept for kept, _ in masked) / total if total else 1.0
 
 
 def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, Pattern]:
@@ -66,7 +72,8 @@ def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, 
     layers = prunable_layers(model)
     convolutions = [name for name, layer in layers.items() if layer.weight.ndim > 2]
     return check_patterns(
-        model, {name: pattern for name in convolutions[1:] if layers[name].weight.shape[1] > 1}
+        model,
+        {name: pattern for name in convolutions[1:] if filter_weights(layers[name]).shape[1] > 1},
     )
 
 
@@ -106,7 +113,7 @@ shared_by=1), taps=AllTaps())}
     PruneError.raise_if_any([*problems, *_problems(model, patterns)])
     ordered = {name: patterns[name] for name in layers if name in patterns}
     return {
-        name: pattern.over(layers[name].weight, getattr(layers[name], "groups", 1))
+        name: pattern.over(filter_weights(layers[name]), getattr(layers[name], "groups", 1))
         if isinstance(pattern, StridedPattern)
         else pattern
         for name, pattern in ordered.items()
@@ -145,6 +152,20 @@ def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[st
     return dict(patterns)
 
 
+def misfits(layer: PrunableLayer, pattern: Pattern | StridedPattern) -> Iterator[str]:
+    """Yield each reason why a layer cannot have a pattern.
+
+    Each phase of a transposed convolution has some of the taps, so only patterns that all taps have
+    become patterns of its phases.
+    """
+    transposed = isinstance(layer, Transposed) or getattr(layer, "phases", None) is not None
+    strided = isinstance(pattern, StridedPattern) or not isinstance(pattern.taps, AllTaps)
+    if transposed and (strided or isinstance(pattern.select, PerNeuron)):
+        yield f"transposed convolutions need k of every n weights or kernels, got {pattern}"
+    else:
+        yield from pattern.problems(weight_shape(filter_weights(layer)))
+
+
 def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]) -> Iterator[str]:
     layers = prunable_layers(model)
     owners: dict[Tensor, str] = {}
@@ -160,7 +181,7 @@ def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]
                 f"layers '{owner}' and '{name}' share their weights, and so their mask: "
                 f"patterns must name only '{owner}'"
             )
-        shape = weight_shape(layers[name].weight)
+        shape = weight_shape(filter_weights(layers[name]))
         select = pattern.select
         if isinstance(select, KOutOfN) and shape[1] % select.n:
             axis = "in_channels" if layers[name].weight.ndim > 2 else "in_features"
@@ -169,4 +190,4 @@ def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]
                 f"but layer '{name}' has {shape[1]}"
             )
         else:
-            yield from (f"layer '{name}': {problem}" for problem in pattern.problems(shape))
+            yield from (f"layer '{name}': {problem}" for problem in misfits(layers[name], pattern))

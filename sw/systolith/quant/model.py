@@ -14,13 +14,15 @@ from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.layers.exact import compute_integers, replace_values
 from systolith.quant.layers.requantizing import Requantizing
-from systolith.quant.layers.transposed import QuantConvTranspose2d
 from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 from systolith.quant.layers.weightless import QuantComputing, QuantLayer
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.steps.quantizers import ActQuantizer
 
-__all__ = ["QuantizedModel", "Wiring", "nonfinite_problems"]
+__all__ = ["NOT_FINITE", "QuantizedModel", "Wiring", "nonfinite_problems"]
+
+NOT_FINITE = "needs finite numbers"
+"""Requirement that tensors with NaN or infinities break, in messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +176,12 @@ class QuantizedModel(nn.Module):
         """
         layer = self.layer(name)
         assert isinstance(layer, QuantConv2d | QuantLinear)
-        groups = layer.groups if isinstance(layer, QuantConv2d) else 1
-        if isinstance(layer, QuantConvTranspose2d) and not pattern.is_dense:
-            raise UnsupportedModelError(
-                [f"transposed convolutions stay dense, got {pattern} for '{self.origins[name]}'"]
-            )
         filters, channels, kh, kw = (*layer.weight.shape, 1, 1)[:4]
         try:
-            return ungroup_pattern(pattern, (filters, channels, kh, kw), groups)
+            if not isinstance(layer, QuantConv2d):
+                return ungroup_pattern(pattern, (filters, channels, kh, kw), 1)
+            pattern = layer.network_pattern(pattern)
+            return ungroup_pattern(pattern, (filters, channels, kh, kw), layer.groups)
         except NetworkError as error:
             problems = [f"layer '{self.origins[name]}': {problem}" for problem in error.problems]
             raise UnsupportedModelError(problems) from error
@@ -371,6 +371,6 @@ def nonfinite_problems(title: str, tensors: Mapping[str, Tensor | None]) -> Iter
     for name, tensor in tensors.items():
         if tensor is not None and (bad := int((~tensor.isfinite()).sum())):
             yield (
-                f"{title}: needs finite numbers, but {bad} of {tensor.numel()} of its {name} are "
+                f"{title}: {NOT_FINITE}, but {bad} of {tensor.numel()} of its {name} are "
                 "NaN or infinite"
             )

@@ -333,18 +333,11 @@ def _mask_problems(
         for layer in traced
         if isinstance(layer.operation, Convolve | MatrixMultiply)
     }
-    transposed = {
-        layer.weight
-        for layer in traced
-        if isinstance(layer.operation, Convolve) and layer.operation.phases is not None
-    }
     for name, mask in masks.items():
         if name not in weights and name in unread:
             continue
         if name not in weights:
             yield f"masks must name a weight of {', '.join(weights)}, got '{name}'"
-        elif name in transposed:
-            yield f"transposed convolutions stay dense, got a mask of '{name}'"
         elif image_batch(mask).shape != weights[name].shape:
             yield (
                 f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "

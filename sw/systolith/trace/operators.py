@@ -74,7 +74,11 @@ def _evaluating(module: nn.Module) -> Mapping[str, Any]:
 OPERATORS = (
     # Layers with weights.
     OperatorRow("conv2d", (F.conv1d, F.conv2d), modules=(nn.Conv1d, nn.Conv2d)),
-    OperatorRow("conv_transpose2d", (F.conv_transpose2d,), modules=(nn.ConvTranspose2d,)),
+    OperatorRow(
+        "conv_transpose2d",
+        (F.conv_transpose1d, F.conv_transpose2d),
+        modules=(nn.ConvTranspose1d, nn.ConvTranspose2d),
+    ),
     OperatorRow("linear", (F.linear,), modules=(nn.Linear,)),
     OperatorRow(
         "batch_norm",

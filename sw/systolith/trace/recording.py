@@ -71,6 +71,8 @@ class Recording:
         Reasons why the recording is not complete.
     reads_sizes : bool
         Whether the model may have read height or width of an image; these are numbers in the graph.
+    unread : set of fx.Node
+        Calls in the graph that the output does not depend on.
     """
 
     graph: fx.Graph = field(default_factory=fx.Graph)
@@ -78,14 +80,16 @@ class Recording:
     output: fx.Node | None = None
     problems: list[str] = field(default_factory=list)
     reads_sizes: bool = False
+    unread: set[fx.Node] = field(default_factory=set)
 
 
-def record(model: nn.Module, images: Tensor, count: int = 2) -> Recording:
+def record(
+    model: nn.Module, images: Tensor, count: int = 2, *, keep_unread: bool = False
+) -> Recording:
     """Run a model in evaluation mode and record it.
 
     Python code runs as usual meanwhile: hooks run, sizes are numbers, loops and branches on shapes
-    are resolved. Only the values of tensors must not reach Python. Calls that the output does not
-    depend on are left out.
+    are resolved. Only the values of tensors must not reach Python.
 
     Parameters
     ----------
@@ -95,6 +99,8 @@ def record(model: nn.Module, images: Tensor, count: int = 2) -> Recording:
         The first `count` are used, converted as :func:`first_images` does.
     count : int
         More than 1, so that the batch axis is not taken for an axis of length 1.
+    keep_unread : bool
+        Whether calls that the output does not depend on are in the graph, too.
 
     Returns
     -------
@@ -119,7 +125,7 @@ def record(model: nn.Module, images: Tensor, count: int = 2) -> Recording:
         if recorder.misfit:
             recording.problems[-1] = recorder.misfit
     else:
-        recorder.finish(result)
+        recorder.finish(result, keep_unread)
     return recording
 
 
@@ -142,7 +148,7 @@ class _Recorder(TorchFunctionMode):
     def see(self, node: fx.Node, value: Tensor) -> None:
         self.recording.values[node] = self.memory.write(value, node)
 
-    def finish(self, result: Any) -> None:
+    def finish(self, result: Any, keep_unread: bool) -> None:
         if not isinstance(result, Tensor):
             self.recording.problems.append(
                 "forward() (model): needs to return one tensor, got "
@@ -150,10 +156,15 @@ class _Recorder(TorchFunctionMode):
             )
         else:
             self.recording.output = self.memory.read(result)
-        if self.recording.output is not None:
-            _erase_unused(self.recording.graph, self.recording.output)
-        for node in self.recording.graph.nodes:
-            if node.target is changed_through_a_view:
+        recording = self.recording
+        if recording.output is not None:
+            recording.unread = _unread_nodes(recording.graph, recording.output)
+        if not keep_unread:
+            for node in reversed([n for n in recording.graph.nodes if n in recording.unread]):
+                recording.graph.erase_node(node)
+            recording.unread = set()
+        for node in recording.graph.nodes:
+            if node.target is changed_through_a_view and node not in recording.unread:
                 (changer,) = node.all_input_nodes
                 self.recording.problems.append(f"{title(changer)}: {IN_PLACE}")
 
@@ -335,10 +346,13 @@ class _Recorder(TorchFunctionMode):
             self.recording.problems.append(problem)
 
 
-def _erase_unused(graph: fx.Graph, output: fx.Node) -> None:
+def _unread_nodes(graph: fx.Graph, output: fx.Node) -> set[fx.Node]:
+    """Find calls that the output does not depend on."""
+    unread: set[fx.Node] = set()
     for node in reversed(list(graph.nodes)):
-        if not node.users and node is not output and node.op != "placeholder":
-            graph.erase_node(node)
+        if node is not output and node.op != "placeholder" and unread.issuperset(node.users):
+            unread.add(node)
+    return unread
 
 
 def _argument_name(model: nn.Module) -> str:

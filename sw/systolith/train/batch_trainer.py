@@ -82,6 +82,6 @@ class BatchTrainer:
     def _run(self, batch: Batch) -> Tensor:
         """Return the logits of a batch in float32."""
         with self.precision.autocast(batch.images.device):
-            images = batch.images.contiguous(memory_format=self.precision.memory_format)
+            images = self.precision.arrange(batch.images)
             logits: Tensor = self.state.model(images)
         return logits.float()

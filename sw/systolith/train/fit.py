@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from systolith.data import Augment, Dataset, MixingAugment
 from systolith.foundation import kind_problems, no_progress, plain_number, show_value
-from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier, describe_sparsifier
+from systolith.prune import (
+    FilterSparsifier,
+    Sparsifier,
+    WeightSparsifier,
+    describe_sparsifier,
+    frozen_density,
+)
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
 from systolith.train.batch_trainer import BatchTrainer
@@ -259,13 +265,14 @@ class _Reporter:
 
 
 def _density(state: TrainingState) -> float:
+    """Share kept of what is pruned, or of what masks that a quantized model holds leave."""
     match state.sparsifier:
         case WeightSparsifier() as sparsifier:
             return sparsifier.masks(state.model).density
         case FilterSparsifier() as sparsifier:
             return sparsifier.filters(state.model).density
         case _:
-            return 1.0
+            return frozen_density(state.model)
 
 
 @torch.no_grad()

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 __all__ = ["Precision", "weight_problems"]
 
 MOST_NAMES = 3
+IMAGE_AXES = 4
+"""N, C, H, W."""
 
 
 class Precision(Enum):
@@ -22,11 +24,11 @@ class Precision(Enum):
     Two to three times as fast on processors and GPUs with bfloat16 multipliers; slower on others.
     """
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Order of the pixels of a batch."""
-        channels_last = self is Precision.BFLOAT16
-        return torch.channels_last if channels_last else torch.contiguous_format
+    def arrange(self, images: Tensor) -> Tensor:
+        """Return a batch in the order of its pixels; sequences and vectors have one order."""
+        channels_last = self is Precision.BFLOAT16 and images.ndim == IMAGE_AXES
+        order = torch.channels_last if channels_last else torch.contiguous_format
+        return images.contiguous(memory_format=order)
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return the context in which a model runs with this arithmetic."""

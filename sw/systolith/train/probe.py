@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from systolith.data import Dataset, augment_warnings
+from systolith.data import Dataset, augment_problems, augment_warnings
 from systolith.foundation import is_whole, kind_problems
 from systolith.trace import evaluating
 from systolith.train.precision import weight_problems
@@ -86,6 +86,7 @@ def probe_training(
         return TrainingProbe(problems=tuple(problems))
     if steps and settings.get("sparsifier") is None:
         problems += _gradient_problems(model)
+    problems += augment_problems(settings.get("augment"), data.input_shape)
     warnings = tuple(augment_warnings(settings.get("augment"), data.input_shape))
     if not data.train_images.numel():
         return TrainingProbe(problems=tuple(problems), warnings=warnings)

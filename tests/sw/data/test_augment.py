@@ -2,7 +2,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from systolith.data import Augment, RandomCrop, crop_and_flip, shift_images
+from systolith.data import (
+    Augment,
+    Cutout,
+    DataError,
+    MixUp,
+    RandomCrop,
+    augment_problems,
+    combine_augments,
+    crop_and_flip,
+    shift_images,
+)
 
 
 def test_every_image_is_one_of_its_nine_shifts() -> None:
@@ -79,3 +89,35 @@ def test_the_numbers_that_seeds_draw_stay_the_same() -> None:
         (crop_and_flip, [147, 58, 138, 56, 146, 132]),
     ):
         assert augment.draw(6, torch.Generator().manual_seed(5)).tolist() == first
+
+
+def test_sequences_are_shifted_and_mirrored_along_their_length() -> None:
+    sequences = torch.rand(300, 2, 7, generator=torch.Generator().manual_seed(0))
+    crop = RandomCrop(padding=2, mirror=True)
+    changed = crop(sequences, torch.Generator().manual_seed(1))
+    padded = F.pad(sequences, (2, 2))
+    shifts = [padded[:, :, x : x + 7] for x in range(5)]
+    choices = torch.stack([row for shift in shifts for row in (shift, shift.flip(2))])
+    which = (choices == changed).all(dim=(2, 3))
+    assert (which.sum(0) == 1).all() and which.any(1).all()
+    generator = torch.Generator().manual_seed(1)
+    variants = crop.draw(len(sequences), generator)
+    assert torch.equal(crop.apply(sequences, variants), changed)
+
+
+def test_spans_of_sequences_are_erased() -> None:
+    sequences = torch.rand(50, 2, 9) + 1
+    changed = Cutout(size=4)(sequences, torch.Generator().manual_seed(1))
+    erased = changed == 0
+    assert torch.equal(erased[:, 0], erased[:, 1])
+    assert set(erased[:, 0].sum(1).tolist()) <= {2, 3, 4}
+    assert torch.equal(changed[~erased], sequences[~erased])
+
+
+def test_vectors_have_no_places() -> None:
+    vectors, reason = torch.rand(5, 6), "needs images .* or sequences .*, got vectors of 6 features"
+    for augment in (shift_images, Cutout()):
+        with pytest.raises(DataError, match=reason):
+            augment(vectors, torch.Generator())
+        assert len(list(augment_problems(combine_augments([augment, MixUp()]), (6,)))) == 1
+        assert not list(augment_problems(augment, (6, 1)))

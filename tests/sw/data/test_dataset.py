@@ -8,8 +8,8 @@ from systolith.data import Dataset
 
 def test_reports_all_problems_at_once() -> None:
     message = (
-        "data set 'x':\n  - train_images must be float32 of shape (N, C, H, W), "
-        "got torch.float64 (3, 8, 8)\n"
+        "data set 'x':\n  - train_images must be float32 of shape (N, C, H, W), (N, C, L) or "
+        "(N, F), got torch.float64 (3, 8, 8)\n"
         "  - test_labels must be int64 of shape (2,), got torch.int32 (2,)\n"
         "  - training and test images must have one shape, got (8, 8) and (1, 8, 8)"
     )

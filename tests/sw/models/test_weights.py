@@ -222,7 +222,7 @@ def test_an_input_scale_needs_a_layer_to_scale(tmp_path: Path) -> None:
     model = nn.Sequential(nn.BatchNorm2d(1))
     torch.save(model.state_dict(), tmp_path / "w.pt")
     load_weights(model, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match=r"no Conv2d or Linear to scale by input_scale = 255"):
+    with pytest.raises(ValueError, match=r"no convolution or Linear to scale by input_scale = 255"):
         load_weights(model, tmp_path / "w.pt", input_scale=255.0)
 
 

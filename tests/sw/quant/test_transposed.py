@@ -1,5 +1,7 @@
 """Transposed convolutions from PyTorch to integers: no multiplication by zeros between pixels."""
 
+from math import prod
+
 import numpy as np
 import pytest
 import torch
@@ -9,13 +11,16 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import (
     Conv2d,
     DepthToSpace,
+    Granularity,
     IntegerNetwork,
+    KOutOfN,
     Pad2d,
     Pattern,
     SelectChannels,
+    Strided,
     trace,
 )
-from systolith.prune import MaskSet
+from systolith.prune import MaskSet, PruneError, ScorePruner
 from systolith.quant import QuantConfig, UnsupportedModelError, prepare
 from systolith.quant.layers.transposed import QuantConvTranspose2d
 from tests.support.written_models import assert_computes_the_same, problems_of
@@ -49,6 +54,8 @@ def lower_and_compare(model: nn.Module, images: Tensor = IMAGES) -> IntegerNetwo
         ({"kernel_size": 3, "stride": 1, "padding": 3, "bias": False}, (3, 3)),
         ({"kernel_size": 4, "stride": 2, "padding": 1, "groups": 2}, (2, 2)),
         ({"kernel_size": 2, "stride": 2, "groups": 2, "bias": False}, (1, 1)),
+        ({"kernel_size": (3, 4), "stride": (1, 2), "padding": (0, 1), "groups": 2}, (3, 2)),
+        ({"kernel_size": (4, 3), "stride": (3, 2), "padding": 1, "output_padding": 1}, (2, 2)),
     ],
 )
 def test_phases(settings: dict[str, object], kernel: tuple[int, int]) -> None:
@@ -57,12 +64,35 @@ def test_phases(settings: dict[str, object], kernel: tuple[int, int]) -> None:
     network = lower_and_compare(nn.Sequential(layer, nn.BatchNorm2d(6), nn.ReLU()))
     conv = network.layers[0]
     assert isinstance(conv, Conv2d)
-    stride = int(settings["stride"])  # type: ignore[call-overload]
-    assert conv.weight.shape[0] == 6 * stride**2
+    assert conv.weight.shape[0] == 6 * prod(layer.stride)
     assert conv.weight.shape[2:] == kernel
     assert all(
         isinstance(other, SelectChannels | DepthToSpace | Pad2d) for other in network.layers[1:]
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "taps"),
+    [
+        ({"kernel_size": 4, "stride": 2, "padding": 1}, 2),
+        ({"kernel_size": 3, "stride": 3, "padding": 1, "output_padding": 1, "groups": 2}, 1),
+        ({"kernel_size": 5, "stride": 4, "groups": 4, "bias": False}, 2),
+        ({"kernel_size": 3, "stride": 1}, 3),
+    ],
+)
+def test_phases_of_sequences(settings: dict[str, int], taps: int) -> None:
+    """Sequences have phases along their length only."""
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose1d(4, 8, **settings)  # type: ignore[arg-type]
+    network = lower_and_compare(
+        nn.Sequential(layer, nn.BatchNorm1d(8), nn.ReLU(), nn.Flatten()), torch.rand(6, 4, 7)
+    )
+    conv = network.layers[0]
+    assert isinstance(conv, Conv2d)
+    assert conv.weight.shape[0] == 8 * settings["stride"]
+    assert conv.weight.shape[2:] == (1, taps)
+    blocks = [other.sides for other in network.layers if isinstance(other, DepthToSpace)]
+    assert blocks == ([(1, settings["stride"])] if settings["stride"] > 1 else [])
 
 
 def test_depthwise_and_a_norm_that_is_not_trivial() -> None:
@@ -128,10 +158,6 @@ def test_a_scale_in_front_is_folded_and_a_shift_is_not() -> None:
     [
         (nn.ConvTranspose2d(4, 4, 3, dilation=2), "needs dilation 1, got (2, 2)"),
         (
-            nn.ConvTranspose2d(4, 4, 3, stride=(1, 2)),
-            "needs one stride for rows and columns, got (1, 2)",
-        ),
-        (
             nn.ConvTranspose2d(4, 4, 2, 2, output_padding=1),
             "needs output_padding up to the padding (0, 0), got (1, 1)",
         ),
@@ -142,11 +168,51 @@ def test_other_transposed_convolutions_are_refused(layer: nn.Module, reason: str
     assert problem == f"'0' (ConvTranspose2d): {reason}"
 
 
-def test_masks_are_refused() -> None:
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kernel", [4, 3, 1])
+@pytest.mark.parametrize(
+    "select",
+    [
+        KOutOfN(1, 2),
+        KOutOfN(1, 4, shared_by=2),
+        KOutOfN(3, 4, Granularity.KERNEL),
+        KOutOfN(2, 4, Granularity.KERNEL, shared_by=3),
+    ],
+    ids=str,
+)
+def test_phases_keep_what_masks_keep(select: KOutOfN, kernel: int, groups: int) -> None:
+    """With a stride of 2, a kernel of 3 or 1 has taps that do not exist in some phases."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.ConvTranspose2d(8, 6 * groups, kernel, (2, 1), groups=groups))
+    pattern = Pattern(select=select)
+    masks = ScorePruner(patterns={"0": pattern}).masks(model)
+    assert masks["0.weight"].shape == (6 * groups, 8 // groups, kernel, kernel)
+    masks.apply_(model)
+    kept = int((model[0].weight != 0).sum())
+    assert kept * select.n == model[0].weight.numel() * select.k
+    images = torch.rand(3, 8, 3, 4)
+    quantized = prepare(model, images, masks=masks)
+    network, integer = lower(quantized), IntegerModel(quantized)
+    given = integer.quantize_input(images)
+    expected, got = integer.trace(given), trace(network, given)
+    assert all(np.array_equal(expected[name], got[name]) for name in expected)
+    conv = network.layers[0]
+    assert isinstance(conv, Conv2d)
+    assert conv.mask is not None and not conv.weight[~conv.mask].any()
+    assert int((conv.weight != 0).sum()) <= kept
+    assert quantized.masks().density == select.k / select.n
+
+
+def test_masks_of_single_taps_are_refused() -> None:
     model = nn.Sequential(nn.ConvTranspose2d(4, 4, 2, 2))
-    masks = MaskSet({"0.weight": torch.ones(4, 4, 2, 2, dtype=torch.bool)}, {"0.weight": Pattern()})
-    with pytest.raises(UnsupportedModelError, match="stay dense, got a mask of '0.weight'"):
+    pattern = Pattern(taps=Strided(2, (0, 0, 0, 0)))
+    taps = torch.tensor([True, False]).expand(4, 4, 2, 2)
+    masks = MaskSet({"0.weight": taps}, {"0.weight": pattern})
+    reason = "transposed convolutions need k of every n weights or kernels, got dense, every 2"
+    with pytest.raises(UnsupportedModelError, match=reason):
         prepare(model, IMAGES, masks=masks)
+    with pytest.raises(PruneError, match="layer '0': transposed convolutions need k of"):
+        ScorePruner(patterns={"0": pattern}).masks(model)
 
 
 def test_one_bit_becomes_two_where_taps_are_missing() -> None:

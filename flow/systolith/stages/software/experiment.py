@@ -31,6 +31,7 @@ from systolith.foundation import ProblemCollector, UsageError, write_json
 from systolith.frontend import IntegerModel, lower
 from systolith.network import INPUT, IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
+from systolith.prune.filters_first import filter_weights
 from systolith.quant import QuantConfig, QuantizedModel
 from systolith.report import Report
 from systolith.stages.keys import Inputs
@@ -195,8 +196,11 @@ class ExperimentSource:
 
     def pictures(self, files: Sequence[Path]) -> IntArray:
         """Read image files, scaled to the network's input, prepared as the data set is."""
+        shape = self.data.input_shape
+        if len(shape) != 3:
+            raise UsageError(f"pictures are images (C, H, W), the network's input is {shape}")
         try:
-            images = load_image_files(files, self.data.input_shape)
+            images = load_image_files(files, (shape[0], shape[1], shape[2]))
         except ValueError as error:
             raise UsageError(str(error)) from error
         return self.integer_model.quantize_input(self.data.prepare(images))
@@ -306,7 +310,7 @@ class ExperimentSource:
         before = prunable_layers(self._fresh_model())
         for name, origin in self._quantized.origins.items():
             if origin in before:
-                yield name, list(before[origin].weight.shape)
+                yield name, list(filter_weights(before[origin]).shape)
 
     def _trained_model(self) -> nn.Module:
         model = self._fresh_model()

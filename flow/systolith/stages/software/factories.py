@@ -16,6 +16,7 @@ from systolith.data import (
     MixUp,
     combine_augments,
     crop_and_flip,
+    load_arrays,
     load_cifar10,
     load_digits,
     load_fashion_mnist,
@@ -102,6 +103,7 @@ INPUT_SHAPES: Mapping[str, tuple[int, int, int]] = {
 """Shape (C, H, W) of the images of each of :data:`MODELS`."""
 BUNDLED: Mapping[str, Callable[[int], Dataset]] = {"digits": load_digits}
 FROM_FILES: Mapping[str, Callable[[Path, bool, int], Dataset]] = {
+    "arrays": lambda path, normalize, seed: load_arrays(path, normalize=normalize),
     "cifar10": lambda path, normalize, seed: load_cifar10(path, normalize=normalize),
     "fashion_mnist": lambda path, normalize, seed: load_fashion_mnist(path, normalize=normalize),
     "images": lambda path, normalize, seed: load_image_folder(path, seed=seed),

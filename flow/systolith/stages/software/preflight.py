@@ -11,6 +11,7 @@ from systolith.compress import ModelCheck, Trainer, check_model
 from systolith.config import Experiment
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector
+from systolith.models.weights import WITH_WEIGHTS
 from systolith.network import NetworkError
 from systolith.plan import PlanError
 from systolith.quant import QuantConfig
@@ -136,7 +137,7 @@ def _scale_problems(
     name, layer = next(
         (name, module)
         for name, module in unscaled.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, WITH_WEIGHTS)
     )
     with torch.no_grad():
         layer.weight.div_(scale)

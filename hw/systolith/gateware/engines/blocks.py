@@ -88,8 +88,8 @@ class BlockEngine(wiring.Component):
         """Select the words between the rows of a block, which the step's number does not count."""
         plan = self.plan
         between = plan.row_distance - plan.words_per_row
-        skipped = C(between * (plan.block - 1) % plan.buffer_depth, range(plan.buffer_depth))
-        for row in reversed(range(plan.block - 1)):
+        skipped = C(between * (plan.rows - 1) % plan.buffer_depth, range(plan.buffer_depth))
+        for row in reversed(range(plan.rows - 1)):
             words = C(between * row % plan.buffer_depth, range(plan.buffer_depth))
             skipped = Mux(number < (row + 1) * plan.words_per_row, words, skipped)
         return skipped

@@ -14,33 +14,33 @@ __all__ = ["BlockPlan", "SplitWindow"]
 class SplitWindow(Window):
     """The path over an image whose pixels are split into blocks.
 
-    Each position reads one pixel and gives one row of its block: input row r is read for output
-    rows r*b to r*b + b - 1.
+    Each position reads one pixel and gives one row of its block: input row n is read for output
+    rows n*r to n*r + r - 1.
 
     Parameters
     ----------
-    block : int
-        Side b of the blocks.
+    rows : int
+        Rows r of a block.
     """
 
-    block: int
+    rows: int
 
     @property
     def output_size(self) -> tuple[int, int]:
         """Rows of the output, and pixels of an input row."""
-        return self.height * self.block, self.width
+        return self.height * self.rows, self.width
 
     def start(self, row: int, column: int) -> tuple[int, int]:
         """Row and column of the pixel that is read."""
-        return row // self.block, column
+        return row // self.rows, column
 
     def freed(self) -> Iterator[int]:
         """Yield, for each position, how many pixels no later one reads."""
         rows, columns = self.output_size
         for row in range(rows):
-            last = row % self.block == self.block - 1
+            last = row % self.rows == self.rows - 1
             for column in range(columns):
-                yield row // self.block * self.width + (column + 1 if last else 0)
+                yield row // self.rows * self.width + (column + 1 if last else 0)
 
     @property
     def steady_span(self) -> int:
@@ -59,11 +59,12 @@ class BlockPlan(OneBankPlan):
     name, window, output, buffer_depth, input, lanes, window_memory
         As in :class:`OneBankPlan`; a :class:`SplitWindow` if channels become pixels, otherwise a
         window of one block.
-    block : int
-        Side b of the blocks.
+    rows, columns : int
+        Sides of a block.
     """
 
-    block: int
+    rows: int
+    columns: int
 
     @property
     def splits(self) -> bool:
@@ -74,7 +75,7 @@ class BlockPlan(OneBankPlan):
     def words_per_row(self) -> int:
         """Neighbouring words that are read for one row of a block."""
         words = self.words_per_pixel
-        return words // self.block if self.splits else words * self.block
+        return words // self.rows if self.splits else words * self.columns
 
     @property
     def row_distance(self) -> int:
@@ -89,7 +90,7 @@ class BlockPlan(OneBankPlan):
     @property
     def passes(self) -> int:
         """Passes per position: one for each word that is read."""
-        return self.words_per_row if self.splits else self.words_per_row * self.block
+        return self.words_per_row if self.splits else self.words_per_row * self.rows
 
     @property
     def latency(self) -> int:

@@ -68,14 +68,14 @@ def _plan_selection(network: IntegerNetwork, layer: SelectChannels) -> Iterator[
 def _plan_blocks(
     network: IntegerNetwork, layer: DepthToSpace | SpaceToDepth, windows: Sequence[MemoryKind]
 ) -> Iterator[BlockPlan]:
-    image, output, block = image_of(network, layer), network.tensors[layer.name], layer.block
+    image, output = image_of(network, layer), network.tensors[layer.name]
+    rows, columns = layer.sides
     channels, height, width = image.shape
     window: Window
     if isinstance(layer, DepthToSpace):
-        window = SplitWindow(height=height, width=width, kernel=(1, 1), block=block)
+        window = SplitWindow(height=height, width=width, kernel=(1, 1), rows=rows)
     else:
-        kernel = (block, block)
-        window = Window(height=height, width=width, kernel=kernel, stride=kernel)
+        window = Window(height=height, width=width, kernel=layer.sides, stride=layer.sides)
     for lanes in divisors(min(channels, output.shape[0])):
         for memory in windows:
             yield BlockPlan(
@@ -85,6 +85,7 @@ def _plan_blocks(
                 output=output,
                 buffer_depth=power_of_two(window.steady_span * (channels // lanes)),
                 lanes=lanes,
-                block=block,
+                rows=rows,
+                columns=columns,
                 window_memory=memory,
             )

@@ -8,6 +8,7 @@ from torch import nn
 from systolith.compress.methods import FilterPruning, FilterRemoval
 from systolith.network import Dense, KOutOfN, Pattern
 from systolith.prune import ChannelGroup, StridedPattern, prunable_layers
+from systolith.prune.filters_first import filter_weights
 
 __all__ = ["Misfit", "find_misfits"]
 
@@ -55,7 +56,7 @@ def find_misfits(
         select = patterns[name].select if name in patterns else Dense()
         if isinstance(select, Dense) or getattr(layer, "groups", 1) != 1:
             continue
-        filters, channels = layer.weight.shape[:2]
+        filters, channels = filter_weights(layer).shape[:2]
         read = [(group, group.inputs.get(name, ())) for group in groups]
         made = [(group, group.outputs.get(name, ())) for group in groups]
         needs = [("filters", select.shared_by, filters, made)]

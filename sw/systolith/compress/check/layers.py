@@ -9,6 +9,7 @@ from torch import nn
 from systolith.compress.check.findings import LayerCheck
 from systolith.network import Conv2d, IntegerNetwork, Linear, Shape
 from systolith.prune import ChannelGroup, prunable_layers
+from systolith.prune.filters_first import filter_weights
 from systolith.quant.recognition import FloatLayer, Reading
 from systolith.quant.recognition.operations import (
     AddUp,
@@ -69,7 +70,9 @@ def describe_layers(
     understood = {row.name for row in rows}
     for name, module in prunable_layers(model).items():
         if name not in understood:
-            rows.append(_with_weights(name, type(module).__name__, module.weight.shape, 0, groups))
+            rows.append(
+                _with_weights(name, type(module).__name__, filter_weights(module).shape, 0, groups)
+            )
     return tuple(rows)
 
 
@@ -83,7 +86,7 @@ def _describe_layer(
     if isinstance(operation, Convolve | MatrixMultiply):
         weight = operation.module.weight
         macs = weight.numel() * prod(shapes[layer.name][1:])
-        kind = "Linear" if isinstance(operation, MatrixMultiply) else _kind(operation.module)
+        kind = "Linear" if isinstance(operation, MatrixMultiply) else _kind(operation)
         row = _with_weights(name, kind, weight.shape, macs, groups)
     else:
         row = LayerCheck(name=name, kind=_KINDS[type(operation)])
@@ -91,10 +94,11 @@ def _describe_layer(
     return replace(row, integer_name=layer.name, integer_form=form)
 
 
-def _kind(conv: nn.Conv2d) -> str:
+def _kind(operation: Convolve) -> str:
+    conv, kind = operation.module, "Conv2d" if operation.phases is None else "ConvTranspose2d"
     if conv.groups == 1:
-        return "Conv2d"
-    return f"Conv2d, {'depthwise' if conv.groups == conv.in_channels else f'{conv.groups} groups'}"
+        return kind
+    return f"{kind}, {'depthwise' if conv.groups == conv.in_channels else f'{conv.groups} groups'}"
 
 
 def _with_weights(

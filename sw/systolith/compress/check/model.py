@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from systolith.compress.check.arguments import check_arguments
 from systolith.compress.check.findings import CheckStep, ModelCheck, ModelProblem
@@ -29,7 +30,9 @@ from systolith.quant import (
     prepare,
     quantized_masks,
 )
+from systolith.quant.model import NOT_FINITE
 from systolith.quant.recognition import Reading, read_layers
+from systolith.train.precision import weight_problems
 from systolith.train.probe import TrainingProbe
 
 __all__ = ["check_model"]
@@ -108,7 +111,7 @@ def check_model(
         patterns = _find_patterns(model, prunings)
         network, unlowered = _lower(model, images, quantized, patterns or {}, name)
     texts = {
-        CheckStep.TRAIN: training.problems,
+        CheckStep.TRAIN: _tell_once(model, training.problems, refused),
         CheckStep.PRUNE: [*searches, *pruning.problems, *(unfollowed if not refused else ())],
         CheckStep.QUANTIZE: refused,
         CheckStep.LOWER: unlowered,
@@ -141,6 +144,16 @@ def check_model(
     )
 
 
+def _tell_once(model: nn.Module, training: Sequence[str], refused: Sequence[str]) -> Sequence[str]:
+    """Leave out weights that are not finite if quantization tells them layer by layer."""
+    tensors = [*model.parameters(), *model.buffers()]
+    broken = sum(not bool(tensor.isfinite().all()) for tensor in tensors if not is_lazy(tensor))
+    if sum(NOT_FINITE in problem for problem in refused) < broken:
+        return training  # only training knows layers that the model does not call
+    weights = [text for text in weight_problems(model, "the model") if "must be finite" in text]
+    return [text for text in training if text not in weights]
+
+
 def _read_texts(caught: Sequence[warnings.WarningMessage]) -> list[str]:
     return [str(warning.message) for warning in caught]
 
@@ -155,8 +168,8 @@ def _choose_images(images: Tensor) -> Tensor:
 
 
 def _make_trainer(images: Tensor) -> Trainer | None:
-    """Make a trainer whose data are these images; None if they are no images."""
-    if images.ndim != 4 or images.dtype != torch.float32:
+    """Make a trainer whose data are these images; None if they are no inputs of a network."""
+    if images.ndim not in (2, 3, 4) or images.dtype != torch.float32:
         return None
     labels = torch.zeros(len(images), dtype=torch.int64)
     data = Dataset(

@@ -83,11 +83,7 @@ class ExportGraph(QuantizingGraph):
                 given = [self.real[layer.input]]
                 self.real[layer.name] = self.add_node("ArgMax", given, layer.name, axis=1)
             case DepthToSpace() | SpaceToDepth():
-                kind = type(layer).__name__
-                given = [self.real[layer.input]]
-                self.real[layer.name] = self.add_node(
-                    kind, given, layer.name, blocksize=layer.block
-                )
+                self.real[layer.name] = self._add_blocks(layer)
             case Conv2d() | Linear():
                 self.requantize(layer, self._add_weighted(layer))
             case AvgPool2d():
@@ -104,6 +100,28 @@ class ExportGraph(QuantizingGraph):
                 rounding = Rounding.FLOOR if floor else Rounding.HALF_EVEN
                 result = self._add_table(layer, 0.5 if floor else 0.0)
                 self.real[layer.name] = self.quantize(layer.name, result, layer.output, rounding)
+
+    def _add_blocks(self, layer: DepthToSpace | SpaceToDepth) -> str:
+        """Write square blocks by the operator of ONNX, others by a transpose between reshapes."""
+        given, name = self.real[layer.input], layer.name
+        if isinstance(layer.block, int):
+            return self.add_node(type(layer).__name__, [given], name, blocksize=layer.block)
+        rows, columns = layer.block
+        channels, height, width = self.network.tensors[name].shape
+        if isinstance(layer, DepthToSpace):
+            parts = [rows, columns, channels, height // rows, width // columns]
+            order = [0, 3, 4, 1, 5, 2]
+        else:
+            parts = [channels // (rows * columns), height, rows, width, columns]
+            order = [0, 3, 5, 1, 2, 4]
+        given = self._reshape(given, parts, f"{name}.blocks")
+        given = self.add_node("Transpose", [given], f"{name}.moved", perm=order)
+        return self._reshape(given, [channels, height, width], name)
+
+    def _reshape(self, given: str, shape: Sequence[int], name: str) -> str:
+        """Write the shape of one image; 0 keeps the number of images."""
+        sizes = self.add_constant(f"{name}.shape", np.array([0, *shape], np.int64))
+        return self.add_node("Reshape", [given, sizes], name)
 
     def _add_weighted(self, layer: Weighted) -> str:
         """Write a convolution or matrix product; the multiplier joins the weights' scales."""

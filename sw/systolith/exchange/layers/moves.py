@@ -55,13 +55,13 @@ def _candidates(places: IntArray, own: IntArray) -> Iterator[list[AppendLayer] |
         yield None if images is None else [*images, _flatten]
     if places.ndim != 3:
         return
-    block = _ratio(places.shape[1:], pixels)
-    if block > 1:
+    block = _ratios(places.shape[1:], pixels)
+    if block is not None:
         selected = _selection(_gather_blocks(places, block), own)
         spread: AppendLayer = partial(_blocks, DepthToSpace, block)
         yield None if selected is None else [*selected, spread]
-    block = _ratio(pixels, places.shape[1:])
-    if block > 1:
+    block = _ratios(pixels, places.shape[1:])
+    if block is not None:
         selected = _selection(places, _gather_blocks(own, block))
         gathered: AppendLayer = partial(_blocks, SpaceToDepth, block)
         yield None if selected is None else [gathered, *selected]
@@ -84,22 +84,27 @@ def _flatten(name: str, source: str) -> Layer:
 
 
 def _blocks(
-    kind: Callable[..., DepthToSpace | SpaceToDepth], block: int, name: str, source: str
+    kind: Callable[..., DepthToSpace | SpaceToDepth],
+    block: tuple[int, int],
+    name: str,
+    source: str,
 ) -> Layer:
     return kind(name=name, input=source, block=block)
 
 
-def _gather_blocks(values: IntArray, block: int) -> IntArray:
+def _gather_blocks(values: IntArray, block: tuple[int, int]) -> IntArray:
     """Make channels of blocks of pixels, those of one position beside each other."""
-    channels, height, width = values.shape
-    parts = values.reshape(channels, height // block, block, width // block, block)
-    return parts.transpose(2, 4, 0, 1, 3).reshape(-1, height // block, width // block)
+    (channels, height, width), (rows, columns) = values.shape, block
+    parts = values.reshape(channels, height // rows, rows, width // columns, columns)
+    return parts.transpose(2, 4, 0, 1, 3).reshape(-1, height // rows, width // columns)
 
 
-def _ratio(larger: Shape, smaller: Shape) -> int:
-    """Find the factor between two sizes; 1 if there is none."""
-    block = larger[0] // smaller[0]
-    return block if tuple(size * block for size in smaller) == larger else 1
+def _ratios(larger: Shape, smaller: Shape) -> tuple[int, int] | None:
+    """Find the whole factors of rows and columns between two sizes, not both 1."""
+    rows, columns = (a // b for a, b in zip(larger, smaller, strict=True))
+    if larger != (rows * smaller[0], columns * smaller[1]):
+        return None
+    return (rows, columns) if rows * columns > 1 else None
 
 
 def join_activations(

@@ -28,6 +28,7 @@ __all__ = [
     "constant_of",
     "integer_constants_of",
     "is_constant",
+    "is_moved_by_layers",
     "ordered_activation_of",
     "read_dilation",
     "read_window",
@@ -89,6 +90,13 @@ def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
             "Reshape after it"
         )
     return x
+
+
+def is_moved_by_layers(x: QuantizedActivation) -> bool:
+    """Whether layers move the values of an activation as the file does."""
+    if x.places is None or any(x.padding):
+        return False
+    return moving_layers(x.places, x.tensor.shape) is not None
 
 
 def is_constant(value: Value) -> bool:

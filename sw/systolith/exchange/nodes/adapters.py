@@ -14,7 +14,7 @@ from systolith.exchange.values.value import Constant, QuantizedConstant, Value
 
 __all__ = ["adapt_channels_last", "adapt_functions", "adapt_one_axis"]
 
-ACROSS = {"dilations": 1, "kernel_shape": 1, "pads": 0, "strides": 1}
+ACROSS = {"dilations": 1, "kernel_shape": 1, "output_padding": 0, "pads": 0, "strides": 1}
 """Window attributes along the inserted axis of size 1."""
 
 

@@ -9,7 +9,12 @@ import numpy as np
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
-from systolith.exchange.layers.operands import constant_of, integer_constants_of
+from systolith.exchange.layers.operands import (
+    constant_of,
+    integer_constants_of,
+    is_moved_by_layers,
+    ordered_activation_of,
+)
 from systolith.exchange.layers.plain import append_layer
 from systolith.exchange.nodes.geometry import append_pad
 from systolith.exchange.values.layouts import (
@@ -185,6 +190,9 @@ def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         x = draft.read_input(x)
     assert isinstance(x, QuantizedActivation | PendingLayer)
     axes = axes_of(x)
+    if axes is None and isinstance(x, QuantizedActivation) and is_moved_by_layers(x):
+        x = ordered_activation_of(x, draft)
+        axes = axes_of(x)
     if axes is None or len(axes) != 3:
         raise ExchangeError.of(
             "pads what was reshaped; pad images (N, C, H, W), before that or after"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -33,7 +34,7 @@ __all__ = ["read_conv_transpose"]
 
 
 def read_conv_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read a two-dimensional ConvTranspose with any number of groups."""
+    """Read a two-dimensional ConvTranspose with any strides and number of groups."""
     weight = weights_of(values[1], axis=1)
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
@@ -41,17 +42,17 @@ def read_conv_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Va
     x = draft.pad_apart(ordered_activation_of(values[0], draft))
     if x.origin:
         raise ExchangeError.of("reads -1 and +1 in one bit; other types are supported")
-    groups, stride = int(node.attributes["group"]), _stride(node)
+    groups, strides = int(node.attributes["group"]), _strides(node)
     channels, filters, *kernel = weight.integers.shape
     filters *= groups
     if x.tensor.shape[0] != channels or channels % groups:
         shape = weight.integers.shape
         raise ExchangeError.of(f"has weights {shape} in {groups} groups, reads {x.tensor.shape}")
-    windows = _windows(node, x.tensor.shape[1:], kernel, stride)
+    windows = _windows(node, x.tensor.shape[1:], kernel, strides)
     padding: Padding = tuple(  # type: ignore[assignment]  # of two windows
         side for window in windows for side in (window.before, window.after)
     )
-    phases = split_phases(weight.integers, stride, groups)
+    phases = split_phases(weight.integers, strides, groups)
     # One bit cannot hold the missing taps of phases, which are 0.
     bits = max(weight.bits, 2) if (phases == 0).any() else weight.bits
     whole = ungroup_weights(phases, groups)
@@ -74,26 +75,26 @@ def read_conv_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Va
     scales = np.broadcast_to(weight.scale.reshape(-1), filters // groups)
     own = np.tile(scales, groups), bias_of(values[2], filters, (filters,))
     scale, offset = (
-        np.repeat(part.reshape(groups, 1, -1), stride**2, 1).reshape(-1) for part in own
+        np.repeat(part.reshape(groups, 1, -1), prod(strides), 1).reshape(-1) for part in own
     )
     pending: Value = make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
-    order = phase_order(filters, stride, groups)
-    for move in _moves(order, stride, windows):
+    order = phase_order(filters, strides, groups)
+    for move in _moves(order, strides, windows):
         assert isinstance(pending, PendingLayer)
         pending = append_layer(node, pending, move, draft)
     assert isinstance(pending, PendingLayer)
     return replace(pending, reordered=True)
 
 
-def _stride(node: Node) -> int:
+def _strides(node: Node) -> tuple[int, int]:
     steps = [int(step) for step in node.attributes["strides"] or [1, 1]]
-    if len(steps) != 2 or len({*steps}) != 1 or steps[0] < 1:
-        raise ExchangeError.of(f"has strides {steps}; one stride for both axes is supported")
-    return steps[0]
+    if len(steps) != 2 or min(steps) < 1:
+        raise ExchangeError.of(f"has strides {steps}; two positive strides are supported")
+    return steps[0], steps[1]
 
 
 def _windows(
-    node: Node, image: Sequence[int], kernel: Sequence[int], stride: int
+    node: Node, image: Sequence[int], kernel: Sequence[int], strides: tuple[int, int]
 ) -> list[PhaseWindow]:
     """Compute padding and cuts of rows and columns."""
     attributes = node.attributes
@@ -105,7 +106,7 @@ def _windows(
         raise ExchangeError.of("pads automatically, or by less than 0; pads are supported")
     windows = []
     for axis, (size, taps) in enumerate(zip(image, kernel, strict=True)):
-        before, after = pads[axis], pads[axis + 2]
+        before, after, stride = pads[axis], pads[axis + 2], strides[axis]
         output = (size - 1) * stride + taps + added[axis] - before - after
         window = PhaseWindow.of(size, output, taps, stride, before)
         if output < 1 or window.after >= -(-taps // stride):
@@ -115,7 +116,7 @@ def _windows(
 
 
 def _moves(
-    order: tuple[int, ...], stride: int, windows: Sequence[PhaseWindow]
+    order: tuple[int, ...], strides: tuple[int, int], windows: Sequence[PhaseWindow]
 ) -> list[AppendLayer]:
     """List the layers that make pixels of phases."""
     cut: Padding = tuple(  # type: ignore[assignment]  # of two windows
@@ -124,8 +125,8 @@ def _moves(
     moves: list[AppendLayer] = []
     if order != tuple(range(len(order))):
         moves.append(lambda name, source: SelectChannels(name=name, input=source, channels=order))
-    if stride > 1:
-        moves.append(lambda name, source: DepthToSpace(name=name, input=source, block=stride))
+    if strides != (1, 1):
+        moves.append(lambda name, source: DepthToSpace(name=name, input=source, block=strides))
     if any(cut):
         moves.append(lambda name, source: Pad2d(name=name, input=source, padding=cut))
     return moves

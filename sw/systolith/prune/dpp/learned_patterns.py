@@ -16,6 +16,7 @@ from systolith.prune.dpp.mask_logits import TRAVEL, Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import filter_weights, filters_first
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
@@ -119,13 +120,14 @@ class LearnedPatterns:
         )
         self._generator = torch.Generator().manual_seed(seed)
         layers = prunable_layers(model)
+        weights = {name: filter_weights(layers[name]) for name in self._options}
         self._layers = {
-            name: LayerPatterns(patterns, layers[name].weight, noise=noise, entropy=entropy)
+            name: LayerPatterns(patterns, weights[name], noise=noise, entropy=entropy)
             for name, patterns in self._options.items()
         }
         for name, layer in self._layers.items():
             for family in layer.families.values():
-                family.start_(self._generator, layers[name].weight, init)
+                family.start_(self._generator, weights[name], init)
         # Probabilities of patterns need no optimizer.
         self._optimizer = SparsifierOptimizer(self._logits(), travel=travel, until=draw_until)
         self._chosen: dict[str, Pattern] | None = None
@@ -144,17 +146,17 @@ class LearnedPatterns:
         masks = self._masks(patterns, self._generator if drawing else None)
         with masks.applied(model):
             yield
-        scores = []
+        scores, stored = [], masks.as_stored(model)
         for name, layer in self._layers.items():
             weight = model.get_parameter(f"{name}.weight")
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
-            at_mask = gradient * weight.detach()
+            at_mask = filters_first(gradient * weight.detach(), model.get_submodule(name))
             pattern = patterns.get(name, Pattern())
             if choosing:
                 scores.append(layer.scores(at_mask, pattern, self._generator))
             if drawing and (family := layer.family(pattern)) is not None:
                 family.learn_(at_mask, self._annealing.temperature_at(progress))
-            if (mask := masks.get(f"{name}.weight")) is not None:
+            if (mask := stored.get(f"{name}.weight")) is not None:
                 gradient.masked_fill_(~mask, 0.0)
         self._optimizer.step_(progress)
         if choosing:

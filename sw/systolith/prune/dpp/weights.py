@@ -12,6 +12,7 @@ from systolith.prune.dpp.drawn_layer import DrawnLayer, LogitInit
 from systolith.prune.dpp.mask_logits import TRAVEL, Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import filter_weights, filters_first, owner_of
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
@@ -123,8 +124,9 @@ class DPP:
                 continue
             if not layer.weight.requires_grad:
                 continue  # frozen weights have no gradients to learn probabilities from
-            drawn = DrawnLayer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
-            drawn.start_(self._generator, layer.weight, init)
+            weight = filter_weights(layer)
+            drawn = DrawnLayer(pattern, pattern.select, weight, noise=noise, entropy=entropy)
+            drawn.start_(self._generator, weight, init)
             self._layers[f"{name}.weight"] = drawn
         self._optimizer = SparsifierOptimizer(
             self.logits().values(), travel=travel, until=draw_until
@@ -145,12 +147,12 @@ class DPP:
         masks = self._masks(model, self._generator if drawing else None)
         with masks.applied(model):
             yield
-        for name, mask in masks.items():
+        for name, mask in masks.as_stored(model).items():
             weight = model.get_parameter(name)
             if weight.grad is None:
                 continue
             if drawing and name in self._layers:
-                at_mask = weight.grad * weight.detach()
+                at_mask = filters_first(weight.grad * weight.detach(), owner_of(model, name))
                 self._layers[name].learn_(at_mask, self._annealing.temperature_at(progress))
             weight.grad.masked_fill_(~mask, 0.0)
         self._optimizer.step_(progress)
@@ -188,5 +190,5 @@ class DPP:
             if name in self._layers:
                 masks[name] = self._layers[name].mask(generator)
             else:
-                masks[name] = topk_mask(model.get_parameter(name).detach().abs(), pattern)
+                masks[name] = topk_mask(filter_weights(owner_of(model, name)).abs(), pattern)
         return MaskSet.unchecked(masks, self._patterns)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from systolith.foundation import kind_problems
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters_first import Convolution, Transposed
 from systolith.trace import evaluating
 
 __all__ = ["Cost", "KeptCost", "LayerCost", "count_costs", "macs_after", "parameters_after"]
@@ -22,7 +23,7 @@ KeptCost = Callable[[Mapping[str, int]], float]
 Groups that are not named are whole. The cost never grows when fewer units are kept.
 """
 
-_WEIGHTED = nn.Conv1d | nn.Conv2d | nn.Linear
+_WEIGHTED = Convolution | nn.Linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,9 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
 
                 def add(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
                     weight = module.get_parameter("weight")
-                    macs[name] += output[0].numel() * weight[0].numel()
+                    # Each value that a transposed convolution reads meets weights[channel].
+                    values = given[0] if isinstance(module, Transposed) else output
+                    macs[name] += values[0].numel() * weight[0].numel()
 
                 hooks.enter_context(module.register_forward_hook(add))
         try:

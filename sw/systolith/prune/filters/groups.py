@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from systolith.prune.filters_first import Convolution
 
 __all__ = [
     "NOT_HERE",
@@ -66,7 +68,7 @@ class ChannelGroup:
         return not self.reason
 
 
-def is_depthwise(module: nn.Conv2d) -> bool:
+def is_depthwise(module: Convolution) -> bool:
     """Whether each filter reads one channel, and no other kind of filter does."""
     return module.groups == module.in_channels > 1
 

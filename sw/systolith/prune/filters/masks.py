@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup, is_depthwise, module_gates
+from systolith.prune.filters_first import Convolution, as_stored, filter_weights, filters_first
 
 __all__ = ["FilterMasks"]
 
@@ -94,9 +95,12 @@ class FilterMasks(Mapping[str, Tensor]):
         PruneError.raise_if_any(_misfits(masks, model))
         with torch.no_grad():
             for name, mask in masks.items():
-                for parameter in model.get_submodule(name).parameters():
-                    removed = ~mask.to(parameter.device)
-                    parameter.masked_fill_(removed.view(-1, *[1] * (parameter.ndim - 1)), 0.0)
+                module = model.get_submodule(name)
+                for parameter in module.parameters():
+                    kept = mask.to(parameter.device).view(-1, *[1] * (parameter.ndim - 1))
+                    if parameter.ndim > 1:
+                        kept = as_stored(kept.expand(filter_weights(module).shape), module)
+                    parameter.masked_fill_(~kept, 0.0)
 
     def shrink(self, model: nn.Module) -> nn.Module:
         """Copy a model without the removed filters and the weights that read them.
@@ -146,7 +150,10 @@ def _misfits(masks: Mapping[str, Tensor], model: nn.Module) -> Iterator[str]:
             yield f"masks need parameters, but '{name}' computes its weights; call {calls}"
             continue
         channels = (
-            {len(parameter) for parameter in modules[name].parameters()}
+            {
+                len(filters_first(parameter, modules[name]) if parameter.ndim > 1 else parameter)
+                for parameter in modules[name].parameters()
+            }
             if name in modules
             else set()
         )
@@ -156,24 +163,26 @@ def _misfits(masks: Mapping[str, Tensor], model: nn.Module) -> Iterator[str]:
 
 
 def _shrink_(module: nn.Module, outputs: Tensor | None, inputs: Tensor | None) -> None:
+    weight = filter_weights(module)
     if outputs is not None:
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-            if tensor.ndim:  # a batch norm counts its batches in a scalar
+            if tensor.ndim == 1:  # a batch norm counts its batches in a scalar
                 _replace(module, name, tensor[outputs.to(tensor.device)])
+        weight = weight[outputs.to(weight.device)]
     if inputs is not None:
-        weight = module.get_parameter("weight")
         # Filters of a grouped convolution read a part; the same places of each part are removed.
-        read = inputs[: weight.shape[1]]
-        _replace(module, "weight", weight[:, read.to(weight.device)])
+        weight = weight[:, inputs[: weight.shape[1]].to(weight.device)]
+    if isinstance(module, Convolution):
+        if is_depthwise(module):  # all filters of a channel went with it
+            multiplier = module.out_channels // module.in_channels
+            module.out_channels = len(weight)
+            module.in_channels = module.groups = module.out_channels // multiplier
+        else:
+            module.out_channels = len(weight)
+            module.in_channels = weight.shape[1] * module.groups
+    if weight.ndim > 1:
+        _replace(module, "weight", as_stored(weight, module))
     match module:
-        case nn.Conv2d():
-            if is_depthwise(module):  # all filters of a channel went with it
-                multiplier = module.out_channels // module.in_channels
-                module.out_channels = len(module.weight)
-                module.in_channels = module.groups = module.out_channels // multiplier
-            else:
-                module.out_channels = len(module.weight)
-                module.in_channels = module.weight.shape[1] * module.groups
         case nn.Linear():
             module.out_features, module.in_features = module.weight.shape
         case nn.BatchNorm2d() | nn.BatchNorm1d():

@@ -11,6 +11,7 @@ from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.straight_through import MaskedFilters
+from systolith.prune.filters_first import filters_first
 
 __all__ = ["GateGradients", "Saliency", "average_over_rounds"]
 
@@ -164,7 +165,7 @@ def _weight_products(module: nn.Module) -> Tensor:
     """``sum_r dL/dW_r W_r + dL/db b`` of each filter."""
     return torch.stack(
         [
-            (parameter.detach() * parameter.grad).flatten(1).sum(1)
+            filters_first(parameter.detach() * parameter.grad, module).flatten(1).sum(1)
             if parameter.ndim > 1
             else parameter.detach() * parameter.grad
             for parameter in module.parameters(recurse=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters_first import filter_weights
 
 __all__ = [
     "FilterScore",
@@ -208,7 +209,7 @@ def _add_by_unit(
 
     def measure_once(name: str) -> Tensor:
         if name not in measured:
-            weight = model.get_submodule(name).get_parameter("weight").detach().double()
+            weight = filter_weights(model.get_submodule(name)).double()
             measured[name] = measure(weight.flatten(1))
         return measured[name]
 

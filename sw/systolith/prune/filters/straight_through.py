@@ -16,6 +16,7 @@ from systolith.prune.filters.groups import (
     is_depthwise,
     producer_gates,
 )
+from systolith.prune.filters_first import Convolution, Transposed, as_stored, filter_weights
 
 __all__ = ["MaskedFilters", "straight_through"]
 
@@ -69,21 +70,20 @@ class MaskedFilters:
         read = _partial(consumer_gates(groups, masks))
         made = _partial(producer_gates(groups, masks)) if learn_on else {}
         self.model, self.learn_on = model, learn_on
-        self._layers: list[tuple[nn.Conv2d | nn.Linear, _Layer]] = []
+        self._layers: list[tuple[Convolution | nn.Linear, _Layer]] = []
         for name in {**read, **made}:
             module = model.get_submodule(name)
-            assert isinstance(module, nn.Conv2d | nn.Linear), "these have filters"
-            if isinstance(module, nn.Conv2d) and is_depthwise(module):
+            assert isinstance(module, Convolution | nn.Linear), "these have filters"
+            if isinstance(module, Convolution) and is_depthwise(module):
                 continue  # a depthwise convolution reads nothing but channels of its own unit
-            weight = module.weight
-            axes = [1] * (weight.ndim - 2)
+            weight = filter_weights(module)
             inputs, outputs = (
                 mask[name].to(weight) if name in mask else None for mask in (read, made)
             )
             layer = _Layer(
                 # Groups of a convolution have equal masks.
-                inputs=None if inputs is None else inputs[: weight.shape[1]].view(1, -1, *axes),
-                outputs=None if outputs is None else outputs.view(-1, 1, *axes),
+                inputs=_mask(inputs, (1, weight.shape[1]), module),
+                outputs=_mask(outputs, (len(weight), 1), module),
                 learn_on=learn_on,
                 settings=_settings(module),
             )
@@ -113,15 +113,16 @@ class _Layer:
 
     Parameters
     ----------
-    inputs : Tensor, shape (1, C, 1, 1) or (1, I), optional
-        Mask of input channels.
-    outputs : Tensor, shape (F, 1, 1, 1) or (O, 1), optional
-        Mask of its filters.
+    inputs : Tensor, optional
+        Mask of input channels, in a shape that multiplies the weights as they are stored.
+    outputs : Tensor, optional
+        Mask of its filters, as `inputs`.
     learn_on : bool
         The input gets the gradient that it would have without its mask, from kept filters only;
         otherwise the usual gradient.
     settings : tuple
-        Stride, padding, dilation and groups; none for a linear layer.
+        Stride, padding, dilation, whether it is transposed, output padding and groups; none for a
+        linear layer.
     """
 
     inputs: Tensor | None
@@ -134,20 +135,32 @@ def _partial(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: mask for name, mask in masks.items() if not mask.all()}
 
 
-def _settings(module: nn.Conv2d | nn.Linear) -> tuple[Any, ...]:
+def _mask(mask: Tensor | None, shape: tuple[int, int], module: nn.Module) -> Tensor | None:
+    """Bring a mask of channels or of filters to the order of the stored weights."""
+    if mask is None:
+        return None
+    weight = filter_weights(module)
+    channels = mask[: shape[0] * shape[1]].reshape(*shape, *[1] * (weight.ndim - 2))
+    if isinstance(module, Transposed):
+        return as_stored(channels.expand(*weight.shape[:2], *channels.shape[2:]), module)
+    return channels
+
+
+def _settings(module: Convolution | nn.Linear) -> tuple[Any, ...]:
     if isinstance(module, nn.Linear):
         return ()
-    padding = (0, 0) if _pads_by_itself(module) else module.padding
-    return module.stride, padding, module.dilation, module.groups
+    padding = (0,) * len(module.kernel_size) if _pads_by_itself(module) else module.padding
+    transposed, added = isinstance(module, Transposed), module.output_padding
+    return module.stride, padding, module.dilation, transposed, added, module.groups
 
 
-def _pads_by_itself(module: nn.Conv2d) -> bool:
+def _pads_by_itself(module: Convolution) -> bool:
     """Whether padding needs a separate step, because it is not a number of zeros."""
     return isinstance(module.padding, str) or module.padding_mode != "zeros"
 
 
-def _forward(module: nn.Conv2d | nn.Linear, layer: _Layer, given: Tensor) -> Tensor:
-    if isinstance(module, nn.Conv2d) and _pads_by_itself(module):
+def _forward(module: Convolution | nn.Linear, layer: _Layer, given: Tensor) -> Tensor:
+    if isinstance(module, Convolution) and _pads_by_itself(module):
         mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
         given = F.pad(given, module._reversed_padding_repeated_twice, mode)
     result: Tensor = _Produce.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
@@ -167,7 +180,7 @@ class _Produce(torch.autograd.Function):
         ctx.layer = layer
         read = weight if layer.inputs is None else weight * layer.inputs
         if layer.settings:
-            return F.conv2d(given, read, bias, *layer.settings)
+            return _convolve(given, read, bias, layer.settings)
         return F.linear(given, read, bias)
 
     @staticmethod
@@ -188,6 +201,18 @@ class _Produce(torch.autograd.Function):
         return *(None if g is None else g.to(like.dtype) for g, like in results), None
 
 
+def _convolve(
+    given: Tensor, weight: Tensor, bias: Tensor | None, settings: tuple[Any, ...]
+) -> Tensor:
+    """Convolve by the functions that mixed precision knows; it does not know torch.convolution."""
+    stride, padding, dilation, transposed, added, groups = settings
+    if transposed:
+        spread = F.conv_transpose1d if weight.ndim == 3 else F.conv_transpose2d
+        return spread(given, weight, bias, stride, padding, added, groups, dilation)
+    convolve = F.conv1d if weight.ndim == 3 else F.conv2d
+    return convolve(given, weight, bias, stride, padding, dilation, groups)
+
+
 def _backward(
     gradient: Tensor,
     given: Tensor,
@@ -197,11 +222,9 @@ def _backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Compute gradients of input, weights and bias; only that of the input reads the weights."""
     if settings:
-        stride, padding, dilation, groups = settings
         result: tuple[Tensor | None, Tensor | None, Tensor | None] = (
             torch.ops.aten.convolution_backward(
-                *(gradient, given, weight, [len(weight)], stride, padding, dilation),
-                *(False, [0, 0], groups, list(needs)),
+                *(gradient, given, weight, [gradient.shape[1]], *settings, list(needs))
             )
         )
         return result

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune.filters import FilterMasks
+from systolith.prune.filters_first import Convolution, as_stored, filter_weights
 from systolith.prune.posttraining.least_squares import check_damping, damp
 from systolith.prune.posttraining.moments import count_calls, measure_output_moments
 from systolith.prune.posttraining.output_moments import OutputMoments
@@ -58,7 +59,7 @@ def reconstruct_consumers_(
     names = [name for name, kept in masks.input_masks().items() if not bool(kept.all())]
     for name, count in count_calls(small, names, images).items():
         layer = small.get_submodule(name)
-        assert isinstance(layer, nn.Conv2d | nn.Linear), "count_calls has checked it"
+        assert isinstance(layer, Convolution | nn.Linear), "count_calls has checked it"
         if layer.weight.requires_grad:
             kept = kept_outputs.get(name)
             moments = measure_output_moments(small, model, {name: count}, images, kept)
@@ -107,19 +108,20 @@ def reconstruct_masked_consumers_(
             whole.copy_(flat.reshape(whole.shape))
 
 
-def _reconstruct_(layer: nn.Conv2d | nn.Linear, moments: OutputMoments, damping: float) -> None:
+def _reconstruct_(layer: Convolution | nn.Linear, moments: OutputMoments, damping: float) -> None:
     """Solve for weights and bias; damping pulls the weights to the present ones."""
-    weight, bias = layer.weight, layer.bias
+    weight, bias = filter_weights(layer), layer.bias
     free_bias = bias is not None and bias.requires_grad
     fixed = moments if free_bias else moments.without_bias(bias)
     gram, right = fixed.gram.clone(), fixed.cross.clone()
-    rows = weight.detach().double().reshape(*moments.squares.shape, -1)
+    rows = weight.double().reshape(*moments.squares.shape, -1)
     inputs = rows.shape[2]
     level = damp(moments.gram[:, :inputs, :inputs], damping) - moments.gram[:, :inputs, :inputs]
     gram[:, :inputs, :inputs] += level
     right[:, :, :inputs] += rows @ level
     solution = torch.linalg.solve(gram, right.mT).mT
     with torch.no_grad():
-        weight.copy_(solution[:, :, :inputs].reshape(weight.shape))
+        solved = solution[:, :, :inputs].reshape(weight.shape)
+        layer.weight.copy_(as_stored(solved, layer))
         if free_bias and bias is not None:
             bias.copy_(solution[:, :, inputs].flatten())

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import filter_weights
 from systolith.prune.posttraining.moments import BATCH, count_calls, lowered_input, run_until
 
 __all__ = ["WandaScore", "measure_wanda"]
@@ -61,7 +62,7 @@ def measure_wanda(model: nn.Module, layers: Iterable[str], images: Tensor) -> Wa
 
     def add(module: nn.Module, given: Tensor, output: Tensor) -> None:
         name = names[module]
-        for lowered in lowered_input(module, given):
+        for lowered in lowered_input(module, given, output):
             squares = lowered.double().square().sum(2)
             sums[name] = sums[name] + squares if name in sums else squares
 
@@ -69,7 +70,7 @@ def measure_wanda(model: nn.Module, layers: Iterable[str], images: Tensor) -> Wa
         run_until(model, batch, calls, add)
     return WandaScore(
         norms={
-            f"{name}.weight": _spread(total.sqrt(), model.get_parameter(f"{name}.weight"))
+            f"{name}.weight": _spread(total.sqrt(), filter_weights(model.get_submodule(name)))
             for name, total in sums.items()
         }
     )

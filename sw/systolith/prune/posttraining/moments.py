@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from math import prod
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from systolith.foundation import kind_problems
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import Convolution, Transposed
 from systolith.prune.posttraining.output_moments import OutputMoments, unfold_columns
 from systolith.trace import evaluating
 
@@ -107,7 +109,7 @@ def measure_input_moments(
 
     def add(module: nn.Module, given: Tensor, output: Tensor) -> None:
         name = names[module]
-        for lowered in lowered_input(module, given):
+        for lowered in lowered_input(module, given, output):
             product = (lowered @ lowered.mT).double()
             sums[name] = sums[name] + product if name in sums else product
             positions[name] += lowered.shape[2]
@@ -148,10 +150,10 @@ def measure_output_moments(
     def portions() -> Iterator[tuple[Tensor, Tensor]]:
         for batch in torch.split(images, BATCH):
             seen = (_calls_of(network, calls, batch) for network in (model, reference))
-            for (given, _), (_, output) in zip(*seen, strict=True):
+            for (given, made), (_, output) in zip(*seen, strict=True):
                 wanted = _rows(layer, output, kept)
                 first = 0
-                for x in lowered_input(layer, given):
+                for x in lowered_input(layer, given, made):
                     count = x.shape[2]
                     yield x, wanted[:, first : first + count].reshape(len(x), -1, count)
                     first += count
@@ -181,8 +183,18 @@ def run_until(model: nn.Module, batch: Tensor, calls: Mapping[str, int], watch: 
             pass
 
 
-def lowered_input(layer: nn.Module, given: Tensor) -> Iterator[Tensor]:
+def lowered_input(layer: nn.Module, given: Tensor, output: Tensor) -> Iterator[Tensor]:
     """Yield the columns that a layer multiplies its weights with, in portions of images.
+
+    Weights have their filters first. A transposed convolution multiplies with zeros, too: those
+    between the pixels.
+
+    Parameters
+    ----------
+    layer : nn.Module
+        Convolution, transposed or not, or linear layer.
+    given, output : Tensor
+        Its input and output in one call.
 
     Yields
     ------
@@ -191,21 +203,40 @@ def lowered_input(layer: nn.Module, given: Tensor) -> Iterator[Tensor]:
     if isinstance(layer, nn.Linear):
         yield given.detach().flatten(0, -2).T[None]
         return
-    assert isinstance(layer, nn.Conv2d)
-    # With padding "same", the layer pads unequally; this is what its own forward pass uses.
-    padding: list[int] = layer._reversed_padding_repeated_twice
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    given = F.pad(given.detach(), padding, mode)
-    taps = layer.kernel_size[0] * layer.kernel_size[1]
-    count = max(1, MOST_ELEMENTS // (given[0].numel() * taps))
+    assert isinstance(layer, Convolution)
+    given = given.detach()
+    if isinstance(layer, Transposed):
+        given, stride = _spread_pixels(layer, given, output), (1,) * len(layer.stride)
+    else:
+        # With padding "same", the layer pads unequally; this is what its own forward pass uses.
+        padding: list[int] = layer._reversed_padding_repeated_twice
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        given, stride = F.pad(given, padding, mode), layer.stride
+    count = max(1, MOST_ELEMENTS // (given[0].numel() * prod(layer.kernel_size)))
     for part in torch.split(given, count):
-        yield unfold_columns(
-            part,
-            layer.kernel_size,
-            stride=layer.stride,
-            dilation=layer.dilation,
-            groups=layer.groups,
+        columns = unfold_columns(
+            part, layer.kernel_size, stride=stride, dilation=layer.dilation, groups=layer.groups
         )
+        if isinstance(layer, Transposed):  # its taps are in the opposite order
+            taps = columns.unflatten(1, (-1, prod(layer.kernel_size)))
+            columns = taps.flip(2).flatten(1, 2)
+        yield columns
+
+
+def _spread_pixels(layer: Transposed, given: Tensor, output: Tensor) -> Tensor:
+    """Put zeros between and around pixels, so that a convolution of stride 1 reads them."""
+    sides: list[int] = []
+    for axis in reversed(range(len(layer.stride))):
+        stride, size = layer.stride[axis], given.shape[2 + axis]
+        reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1)
+        before = reach - layer.padding[axis]
+        whole = output.shape[2 + axis] + reach
+        sides += [before, whole - before - ((size - 1) * stride + 1)]
+        spread = given.new_zeros(*given.shape[: 2 + axis], size, stride, *given.shape[3 + axis :])
+        spread.select(3 + axis, 0).copy_(given)
+        flat = spread.flatten(2 + axis, 3 + axis)
+        given = flat.narrow(2 + axis, 0, (size - 1) * stride + 1)
+    return F.pad(given, sides)
 
 
 def _calls_of(
@@ -218,8 +249,8 @@ def _calls_of(
 
 
 def _rows(layer: nn.Module, output: Tensor, kept: Tensor | None) -> Tensor:
-    """From (N, F, H, W) or (..., F) to (F, positions), in the order of lowered inputs."""
-    axis = 1 if isinstance(layer, nn.Conv2d) else -1
+    """From (N, F, ...) or (..., F) to (F, positions), in the order of lowered inputs."""
+    axis = 1 if isinstance(layer, Convolution) else -1
     rows = output.detach().movedim(axis, 0).flatten(1)
     return rows if kept is None else rows[kept.to(rows.device)]
 
@@ -229,9 +260,9 @@ def _kind_problems(model: nn.Module, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if (layer := modules.get(name)) is None:
             yield f"reconstruction needs layers of the model, got '{name}'"
-        elif not isinstance(layer, nn.Conv2d | nn.Linear):
+        elif not isinstance(layer, Convolution | nn.Linear):
             kind = type(layer).__name__
-            yield f"reconstruction needs a Conv2d or Linear layer, but '{name}' is a {kind}"
+            yield f"reconstruction needs a convolution or Linear layer, but '{name}' is a {kind}"
         elif remedies := " and ".join(computed_weights(layer)):
             yield f"masks need parameters, but '{name}' computes its weights; call {remedies}"
         elif not bool(layer.weight.isfinite().all()):

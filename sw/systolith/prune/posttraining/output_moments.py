@@ -104,15 +104,21 @@ def unfold_columns(
     kernel: tuple[int, ...],
     *,
     stride: tuple[int, ...],
-    dilation: tuple[int, ...] = (1, 1),
+    dilation: tuple[int, ...] | None = None,
     groups: int = 1,
 ) -> Tensor:
     """Lower padded images, (N, C, H, W), to the columns that a convolution multiplies (im2col).
+
+    Sequences, (N, C, L), are lowered as images of one row.
 
     Returns
     -------
     Tensor of the images' type, shape (groups, C / groups * Kh * Kw, N * positions)
     """
+    dilation = dilation or (1,) * len(kernel)
+    if images.ndim == 3:
+        images, kernel = images.unsqueeze(2), (1, *kernel)
+        stride, dilation = (1, *stride), (1, *dilation)
     columns = F.unfold(images, kernel, dilation, 0, stride)
     split = columns.reshape(len(images), groups, -1, columns.shape[-1])
     return split.permute(1, 2, 0, 3).flatten(2)

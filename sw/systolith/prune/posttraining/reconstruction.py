@@ -10,6 +10,7 @@ from systolith.network import Dense, Pattern
 from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.decisions import is_by_kernel, weight_shape
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import Convolution, as_stored, filter_weights
 from systolith.prune.masks import MaskSet
 from systolith.prune.posttraining.elimination import find_mask_by_elimination
 from systolith.prune.posttraining.least_squares import check_damping, damp, solve_kept
@@ -202,8 +203,8 @@ class ReconstructingPruner:
         dense = with_plain_weights(model)
         for name, count in calls.items():
             module = model.get_submodule(name)
-            assert isinstance(module, nn.Conv2d | nn.Linear), "count_calls has checked it"
-            weight = module.weight
+            assert isinstance(module, Convolution | nn.Linear), "count_calls has checked it"
+            weight = filter_weights(module)
             moments = measure_output_moments(model, dense, {name: count}, self.images)
             moments = moments.without_bias(module.bias)
             try:
@@ -215,10 +216,10 @@ class ReconstructingPruner:
                     raise
                 problem = f"reconstruction of '{name}' needs more damping, got {self.damping}"
                 raise PruneError([problem]) from error
-            if not weight.requires_grad:
+            if not module.weight.requires_grad:
                 layer = _masked_only(weight, layer, self.patterns[name])
             with torch.no_grad():
-                weight.copy_(layer.weight)
+                module.weight.copy_(as_stored(layer.weight, module))
             yield name, layer
 
 
@@ -250,10 +251,10 @@ def reconstruction_losses(
     grams = measure_input_moments(model, count_calls(model, candidates, images), images)
     losses: dict[str, dict[Pattern, float]] = {}
     for name, patterns in candidates.items():
-        weight = model.get_submodule(name).get_parameter("weight")
+        weight = filter_weights(model.get_submodule(name))
         losses[name] = {Pattern(): 0.0}
         gram = grams[name]
-        rows = weight.detach().double().reshape(len(gram), len(weight) // len(gram), -1)
+        rows = weight.double().reshape(len(gram), len(weight) // len(gram), -1)
         cross = rows @ gram
         moments = OutputMoments(gram=gram, cross=cross, squares=(cross * rows).sum(2))
         for pattern in patterns:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import ChannelGroup, module_gates
+from systolith.prune.filters_first import filter_weights
 from systolith.prune.search.folding import FoldedNetwork
 from systolith.prune.search.split import EvaluationSplit
 
@@ -40,11 +41,11 @@ class LayerEvaluator:
     def __init__(self, model: nn.Module, layer: str, split: EvaluationSplit) -> None:
         network = FoldedNetwork(model, split.images, layer=layer)
         self._layer = layer
-        self._weight = model.get_parameter(f"{layer}.weight").detach().clone()
+        self._weight = filter_weights(model.get_submodule(layer)).clone()
         self._batches = _Batches(network, split, {layer: self._weight[None]})
 
     def __call__(self, masks: Tensor) -> Tensor:
-        """Mean losses, float64, shape (P,), of masks of bool, shape (P, *weight.shape).
+        """Mean losses, float64, shape (P,), of masks of bool, shape (P, F, C, Kh, Kw) or (P, O, I).
 
         Raises
         ------

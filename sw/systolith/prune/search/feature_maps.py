@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import ChannelGroup, FilterMasks, find_channel_groups
 from systolith.prune.filters.groups import NOT_HERE
+from systolith.prune.filters_first import filter_weights
 from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.particles import ParticleFilter, ParticleLosses, Search
 from systolith.prune.search.spaces import ExactlyK
@@ -123,7 +124,7 @@ class _GroupStage:
         group = self.groups[self.name]
         norms = torch.zeros(group.size, dtype=torch.float64)
         for name in group.producers:
-            weights = model.get_parameter(f"{name}.weight").detach().cpu().double()
+            weights = filter_weights(model.get_submodule(name)).cpu().double()
             units = torch.tensor(group.outputs[name])
             here = units != NOT_HERE
             norms.index_add_(0, units[here], weights.abs().flatten(1).sum(1)[here])

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import Convolution, Transposed, as_stored
 from systolith.trace import record_for_any_count, run_node
 
 __all__ = ["FoldedNetwork", "Prefix"]
@@ -199,6 +200,9 @@ class FoldedNetwork:
             raise PruneError([problem])
 
 
+_VARIED = ("Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d", "Linear")
+
+
 def _problems(
     model: nn.Module,
     calls: Mapping[str, list[fx.Node]],
@@ -212,8 +216,8 @@ def _problems(
         return
     (node, *_) = calls[layer]
     module, kind = node.meta["module"], node.meta["title"]
-    if not isinstance(module, nn.Conv2d | nn.Linear) or kind not in ("Conv2d", "Linear"):
-        yield f"the layer to vary must be a Conv2d or Linear, but '{layer}' is a {kind}"
+    if not isinstance(module, Convolution | nn.Linear) or kind not in _VARIED:
+        yield f"the layer to vary must be a convolution or Linear, but '{layer}' is a {kind}"
     elif remedies := " and ".join(computed_weights(model.get_submodule(layer))):
         yield f"masks need parameters, but '{layer}' computes its weights; call {remedies}"
     if (times := len(calls[layer])) > 1:
@@ -235,20 +239,23 @@ def _repeat(value: Tensor, count: int) -> Tensor:
     return tiled.contiguous(memory_format=torch.channels_last) if last else tiled
 
 
-def _run_layer(layer: nn.Conv2d | nn.Linear, value: Tensor, weights: Tensor) -> Tensor:
+def _run_layer(layer: Convolution | nn.Linear, value: Tensor, weights: Tensor) -> Tensor:
     """Run a layer on N samples with P weights: one layer with P times the filters."""
     # Filters of a group must be neighbours: (P, g * F/g, ...) becomes (g, P, F/g, ...).
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    groups = 1 if isinstance(layer, nn.Linear) else layer.groups
     sizes = (groups, len(weights), weights.shape[1] // groups)
     filters = weights.reshape(sizes[1], groups, sizes[2], *weights.shape[2:]).transpose(0, 1)
     weight, bias = filters.flatten(0, 2), layer.bias
     if bias is not None:
         bias = bias.reshape(groups, 1, -1).expand(sizes).flatten()
     output: Tensor
-    if isinstance(layer, nn.Conv2d):
-        output = layer._conv_forward(value, weight, bias)
-    else:
+    if isinstance(layer, nn.Linear):
         output = F.linear(value, weight, bias)
+    elif isinstance(layer, Transposed):
+        settings = layer.stride, layer.padding, layer.dilation, True, layer.output_padding
+        output = torch.convolution(value, as_stored(weight, layer), bias, *settings, groups)
+    else:
+        output = layer._conv_forward(value, weight, bias)
     # From (N, H, W, g * P * F/g), where runs of F/g are copied, or (N, g * P * F/g, H, W).
     last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
     if last:

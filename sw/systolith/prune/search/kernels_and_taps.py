@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from systolith.network import KOutOfN, Pattern, WeightShape
 from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import Transposed, filter_weights
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import PrunableLayer, prunable_layers
 from systolith.prune.search.evaluation import LayerEvaluator
@@ -171,12 +172,12 @@ class _LayerStage:
         return self.genes.space(self.shape)
 
     def guess(self, model: nn.Module) -> Tensor:
-        weight = model.get_parameter(f"{self.name}.weight")
+        weight = filter_weights(model.get_submodule(self.name))
         return self.genes.keep_largest(weight.reshape(self.shape))
 
     def objective(self, model: nn.Module) -> ParticleLosses:
         evaluate = LayerEvaluator(model, self.name, self.split)
-        size = model.get_parameter(f"{self.name}.weight").shape
+        size = filter_weights(model.get_submodule(self.name)).shape
 
         def losses(particles: Tensor) -> Tensor:
             return evaluate(self.genes.masks(particles, self.shape).reshape(-1, *size))
@@ -190,7 +191,7 @@ def _masks(model: nn.Module, stages: Sequence[_LayerStage], chosen: Sequence[Ten
     patterns: dict[str, Pattern] = {}
     for stage, particle in zip(stages, chosen, strict=False):
         name = f"{stage.name}.weight"
-        weight = model.get_parameter(name)
+        weight = filter_weights(model.get_submodule(stage.name))
         mask = stage.genes.masks(particle.to(weight.device)[None], stage.shape)[0]
         mask = mask.reshape(weight.shape)
         masks[name] = masks.get(name, torch.ones_like(mask)) & mask
@@ -202,14 +203,14 @@ def _decisions(plan: LayerPlan, layer: PrunableLayer) -> Iterator[Genes]:
     """Decisions of a plan, with one offset for all channels of a grouped convolution."""
     for decision in plan.decisions:
         if isinstance(decision, TapGenes) and getattr(layer, "groups", 1) > 1:
-            decision = replace(decision, group=layer.weight.shape[1])
+            decision = replace(decision, group=filter_weights(layer).shape[1])
         yield decision
 
 
 def _shapes(model: nn.Module, plan: Mapping[str, LayerPlan]) -> dict[str, WeightShape]:
     PruneError.raise_if_any(_problems(model, plan))
     layers = prunable_layers(model)
-    return {name: weight_shape(layers[name].weight) for name in plan}
+    return {name: weight_shape(filter_weights(layers[name])) for name in plan}
 
 
 def _problems(model: nn.Module, plan: Mapping[str, LayerPlan]) -> Iterator[str]:
@@ -220,6 +221,8 @@ def _problems(model: nn.Module, plan: Mapping[str, LayerPlan]) -> Iterator[str]:
         if name not in layers:
             yield f"a plan must name a layer of {', '.join(layers)}, got '{name}'"
             continue
-        shape = weight_shape(layers[name].weight)
+        shape = weight_shape(filter_weights(layers[name]))
+        if plan[name].stride > 1 and isinstance(layers[name], Transposed):
+            yield f"layer '{name}': transposed convolutions keep all taps, a plan has stride 1"
         for decision in _decisions(plan[name], layers[name]):
             yield from (f"layer '{name}': {problem}" for problem in decision.problems(shape))

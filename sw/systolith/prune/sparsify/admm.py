@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from systolith.network import Pattern
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import as_stored, filter_weights, owner_of
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsify.frozen_masks import FrozenMasks
@@ -104,7 +105,7 @@ class ADMM:
             "prune_at": prune_at,
         }
         self._duals = {
-            f"{name}.weight": torch.zeros_like(layers[name].weight.detach())
+            f"{name}.weight": torch.zeros_like(filter_weights(layers[name]))
             for name in patterns
             if layers[name].weight.requires_grad
         }
@@ -153,14 +154,15 @@ class ADMM:
         for name, dual in self._duals.items():
             weight = model.get_parameter(name)
             if weight.grad is not None:
-                weight.grad.add_(weight.detach() - self._targets[name] + dual, alpha=self._rho)
+                away = as_stored(dual - self._targets[name], owner_of(model, name))
+                weight.grad.add_(weight.detach() + away, alpha=self._rho)
 
     def masks(self, model: nn.Module) -> MaskSet:
         """Return the masks of the greatest weights; from `prune_at` on they are fixed."""
         if self._final is not None:
             return self._final
         masks = {
-            name: topk_mask(model.get_parameter(name).detach().square(), pattern)
+            name: topk_mask(filter_weights(owner_of(model, name)).square(), pattern)
             for name, pattern in self._patterns.items()
         }
         return MaskSet.unchecked(masks, self._patterns)
@@ -188,7 +190,7 @@ class ADMM:
 
     def _project(self, model: nn.Module) -> None:
         for name, dual in self._duals.items():
-            dual += model.get_parameter(name).detach()  # W + U
+            dual += filter_weights(owner_of(model, name))  # W + U
             self._targets[name] = dual * topk_mask(dual.square(), self._patterns[name])
             dual -= self._targets[name]
             if not self._steps:

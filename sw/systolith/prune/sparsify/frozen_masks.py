@@ -23,10 +23,10 @@ class FrozenMasks:
         """See :meth:`Sparsifier.step`. Pruned weights get no gradient."""
         self._masks.apply_(model)
         yield
-        for name, mask in self._masks.items():
+        for name, mask in self._masks.as_stored(model).items():
             grad: Tensor | None = model.get_parameter(name).grad
             if grad is not None:
-                grad.masked_fill_(~mask.to(grad.device), 0.0)
+                grad.masked_fill_(~mask, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return nothing: the masks are given."""

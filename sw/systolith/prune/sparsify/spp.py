@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from systolith.network import Dense, Pattern
 from systolith.prune.decisions import Decisions
 from systolith.prune.errors import PruneError
+from systolith.prune.filters_first import filter_weights, owner_of
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsify.spp_schedule import fit_spp, max_updates, rank_rows, spp_increment
@@ -121,7 +122,7 @@ class SPP:
         layers = prunable_layers(model)
         for name, pattern in patterns.items():
             if not isinstance(pattern.select, Dense):
-                decisions = Decisions(pattern, pattern.select, layers[name].weight)
+                decisions = Decisions(pattern, pattern.select, filter_weights(layers[name]))
                 self._decisions[f"{name}.weight"] = decisions
         # Dropped taps are pruned from the start, and so rank lowest.
         self._probabilities = {name: (~d.read).double() for name, d in self._decisions.items()}
@@ -169,7 +170,7 @@ class SPP:
         masks = self._masks(model, drawing=drawing)
         with masks.applied(model):
             yield
-        for name, mask in masks.items():
+        for name, mask in masks.as_stored(model).items():
             gradient = model.get_parameter(name).grad
             if gradient is not None:
                 gradient.masked_fill_(~mask, 0.0)
@@ -240,7 +241,7 @@ class SPP:
         masks = {}
         for name, pattern in self._patterns.items():
             if name not in self._decisions:
-                masks[name] = topk_mask(model.get_parameter(name), pattern)
+                masks[name] = topk_mask(filter_weights(owner_of(model, name)), pattern)
             else:
                 kept = self._draw(name) if drawing else self._best(name, model)
                 masks[name] = self._decisions[name].mask(kept)
@@ -261,5 +262,5 @@ class SPP:
         return torch.zeros_like(probabilities, dtype=torch.bool).scatter_(1, kept, True)
 
     def _norm_ranks(self, name: str, model: nn.Module) -> Tensor:
-        magnitude = model.get_parameter(name).detach().double().abs()
+        magnitude = filter_weights(owner_of(model, name)).double().abs()
         return rank_rows(self._decisions[name].rows(magnitude))

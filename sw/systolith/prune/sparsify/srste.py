@@ -58,10 +58,10 @@ class SRSTE:
         masks = self._pruner.masks(model, progress)
         with masks.applied(model):
             yield
-        for name, mask in masks.items():
+        for name, mask in masks.as_stored(model).items():
             weight = model.get_parameter(name)
             if weight.grad is not None:
-                pruned = weight.detach().masked_fill(mask.to(weight.device), 0.0)
+                pruned = weight.detach().masked_fill(mask, 0.0)
                 weight.grad.add_(pruned, alpha=self._decay)
 
     def state_dict(self) -> dict[str, Any]:

@@ -166,6 +166,20 @@ class QuantConv2d(_Weighted):
         self.dilation = (conv.dilation[0], conv.dilation[1])
         self.groups = conv.groups
 
+    def network_mask(self) -> tuple[Pattern, Tensor]:
+        """Pattern and mask of the weights of :meth:`integers`."""
+        return self.pattern, self.mask
+
+    def network_pattern(self, pattern: Pattern) -> Pattern:
+        """Convert a pattern of this layer's weights to that of the weights of :meth:`integers`.
+
+        Raises
+        ------
+        NetworkError
+            If there is no such pattern.
+        """
+        return pattern
+
     def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve with any weights of this layer's shape; (N, C, H, W) to (N, F, Ho, Wo)."""
         top, bottom, left, right = self.padding

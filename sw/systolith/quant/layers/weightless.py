@@ -283,7 +283,7 @@ class QuantSelectChannels(nn.Module):
 class QuantDepthToSpace(nn.Module):
     """Channels as blocks of pixels; channels of one position are neighbours."""
 
-    def __init__(self, block: int) -> None:
+    def __init__(self, block: tuple[int, int]) -> None:
         super().__init__()
         self.block = block
 
@@ -295,7 +295,7 @@ class QuantDepthToSpace(nn.Module):
 class QuantSpaceToDepth(nn.Module):
     """Blocks of pixels as channels; channels of one position are neighbours."""
 
-    def __init__(self, block: int) -> None:
+    def __init__(self, block: tuple[int, int]) -> None:
         super().__init__()
         self.block = block
 
@@ -304,20 +304,23 @@ class QuantSpaceToDepth(nn.Module):
         return space_to_depth(x, self.block)
 
 
-def depth_to_space(x: Tensor, block: int) -> Tensor:
+def depth_to_space(x: Tensor, block: tuple[int, int]) -> Tensor:
     """Move channels ``(i*b + j)*C + c`` to row i and column j of blocks of b x b pixels."""
     images, channels, height, width = x.shape
-    parts = x.reshape(images, block, block, channels // block**2, height, width)
+    rows, columns = block
+    left = channels // (rows * columns)
+    parts = x.reshape(images, rows, columns, left, height, width)
     moved = parts.permute(0, 3, 4, 1, 5, 2)
-    return moved.reshape(images, channels // block**2, height * block, width * block)
+    return moved.reshape(images, left, height * rows, width * columns)
 
 
-def space_to_depth(x: Tensor, block: int) -> Tensor:
+def space_to_depth(x: Tensor, block: tuple[int, int]) -> Tensor:
     """Undo :func:`depth_to_space`."""
     images, channels, height, width = x.shape
-    parts = x.reshape(images, channels, height // block, block, width // block, block)
+    rows, columns = block
+    parts = x.reshape(images, channels, height // rows, rows, width // columns, columns)
     moved = parts.permute(0, 3, 5, 1, 2, 4)
-    return moved.reshape(images, channels * block**2, height // block, width // block)
+    return moved.reshape(images, channels * rows * columns, height // rows, width // columns)
 
 
 class QuantTable(Requantizing):

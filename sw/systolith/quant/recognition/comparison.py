@@ -97,7 +97,7 @@ def evaluate_layers(layers: Sequence[FloatLayer], images: Tensor) -> dict[str, T
 def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
     (x, *others) = inputs
     match layer.operation:
-        case Convolve(module=conv, phases=int(phases), padding=padding):
+        case Convolve(module=conv, phases=(int(), int()) as phases, padding=padding):
             if layer.norm is not None:
                 conv = fold_batch_norm(conv, layer.norm)
             weight = phase_weights(conv.weight, phases, conv.groups)

@@ -45,14 +45,14 @@ __all__ = [
 class Convolve:
     """A convolution, with explicit padding; or all phases of a transposed one.
 
-    `phases` is the stride s of a transposed convolution, whose weights `module` holds with filters
+    `phases` are the strides of a transposed convolution, whose weights `module` holds with filters
     first: see :class:`systolith.quant.layers.transposed.QuantConvTranspose2d`. `cut` is what is cut
     off the image that its phases make up.
     """
 
     module: nn.Conv2d
     padding: Padding
-    phases: int | None = None
+    phases: tuple[int, int] | None = None
     cut: Padding = (0, 0, 0, 0)
 
     @property
@@ -60,7 +60,7 @@ class Convolve:
         """Rows and columns of the dilated kernel; of the kernel of a phase."""
         kernel, dilation = self.module.kernel_size, self.module.dilation
         if self.phases is not None:
-            return ceil(kernel[0] / self.phases), ceil(kernel[1] / self.phases)
+            return ceil(kernel[0] / self.phases[0]), ceil(kernel[1] / self.phases[1])
         return reach_of((kernel[0], kernel[1]), (dilation[0], dilation[1]))
 
 
@@ -197,14 +197,14 @@ class TakeChannels:
 class DepthToPixels:
     """Channels as blocks of pixels; channels of one position are neighbours."""
 
-    block: int
+    block: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class PixelsToDepth:
     """Blocks of pixels as channels; channels of one position are neighbours."""
 
-    block: int
+    block: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)

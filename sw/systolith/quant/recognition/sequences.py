@@ -37,6 +37,8 @@ def image_call(call: Call) -> Call:
     module = call.module
     if isinstance(module, nn.Conv1d):
         module = image_convolution(module)
+    elif isinstance(module, nn.ConvTranspose1d):
+        module = _image_transposed(module)
     return replace(call, module=module, arguments=arguments, inputs=inputs, output=output)
 
 
@@ -55,12 +57,36 @@ def image_convolution(conv: nn.Conv1d) -> nn.Conv2d:
         padding_mode=conv.padding_mode,
         device="meta",
     )
-    weight = conv.weight.detach().unsqueeze(2)
-    image.weight = nn.Parameter(weight, requires_grad=conv.weight.requires_grad)
-    if conv.bias is not None:
-        bias = conv.bias.detach()
-        image.bias = nn.Parameter(bias, requires_grad=conv.bias.requires_grad)
+    _share_parameters(image, conv)
     return image
+
+
+def _image_transposed(conv: nn.ConvTranspose1d) -> nn.ConvTranspose2d:
+    """Convert a transposed convolution of sequences to one of images, with the same weights."""
+    image = nn.ConvTranspose2d(
+        conv.in_channels,
+        conv.out_channels,
+        (1, conv.kernel_size[0]),
+        stride=(1, conv.stride[0]),
+        padding=(0, conv.padding[0]),  # type: ignore[arg-type]  # it has no padding by name
+        output_padding=(0, conv.output_padding[0]),
+        groups=conv.groups,
+        bias=conv.bias is not None,
+        dilation=(1, conv.dilation[0]),
+        device="meta",
+    )
+    _share_parameters(image, conv)
+    return image
+
+
+def _share_parameters(image: nn.Conv2d | nn.ConvTranspose2d, conv: nn.Module) -> None:
+    """Give a convolution of images the weights and the bias of one of sequences."""
+    weight = conv.get_parameter("weight")
+    data = weight.detach().unsqueeze(2)
+    image.weight = nn.Parameter(data, requires_grad=weight.requires_grad)
+    if image.bias is not None:
+        bias = conv.get_parameter("bias")
+        image.bias = nn.Parameter(bias.detach(), requires_grad=bias.requires_grad)
 
 
 def _argument(call: Call, name: str, value: Any) -> Any:

@@ -44,12 +44,14 @@ class Normalized(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
-        self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("deviation", torch.tensor(deviation))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the model's outputs for images of shape (N, C, H, W)."""
-        outputs: Tensor = self.model((images - self.mean) / self.deviation)
+        """Return the model's outputs for images of shape (N, C, ...)."""
+        shape = (-1, *[1] * (images.ndim - 2))
+        mean, deviation = self.mean.reshape(shape), self.deviation.reshape(shape)
+        outputs: Tensor = self.model((images - mean) / deviation)
         return outputs
 
 

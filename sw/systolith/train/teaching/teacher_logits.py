@@ -62,7 +62,7 @@ class TeacherLogits:
     def _run(self, images: Tensor) -> Tensor:
         count = len(images)
         filled = torch.cat([images, images[-1:].expand(TEACHER_BATCH - count, -1, -1, -1)])
-        filled = filled.contiguous(memory_format=self._precision.memory_format)
+        filled = self._precision.arrange(filled)
         with torch.no_grad(), self._precision.autocast(images.device):
             logits: Tensor = self._model(filled)
         return logits[:count].half()

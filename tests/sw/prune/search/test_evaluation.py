@@ -323,7 +323,7 @@ def test_refuses_unknown_layers_masks_and_gates() -> None:
     message = "the model must call the module 'conv9' to vary it, but calls none so named"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         LayerEvaluator(model, "conv9", split)
-    message = "the layer to vary must be a Conv2d or Linear, but 'bn1' is a BatchNorm2d"
+    message = "the layer to vary must be a convolution or Linear, but 'bn1' is a BatchNorm2d"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         LayerEvaluator(model, "bn1", split)
     message = "masks of layer 'fc' need shape (P, 10, 128), got (2, 128, 10)"

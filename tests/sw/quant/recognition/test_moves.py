@@ -83,11 +83,11 @@ REST = TakeChannels((4, 5, 6, 7))
         (lambda x: x[:, 3:4], [TakeChannels((3,))]),
         (lambda x: shuffle(x, 2).chunk(2, 1)[0], [TakeChannels((0, 4, 1, 5))]),
         (lambda x: x[:, 2:4].flatten(1), [TakeChannels((2, 3)), ToVectors()]),
-        (nn.PixelShuffle(2), [SHUFFLE, DepthToPixels(2)]),
+        (nn.PixelShuffle(2), [SHUFFLE, DepthToPixels((2, 2))]),
         (
             nn.PixelUnshuffle(2),
             [
-                PixelsToDepth(2),
+                PixelsToDepth((2, 2)),
                 TakeChannels(tuple(part * 8 + c for c in range(8) for part in range(4))),
             ],
         ),
@@ -96,7 +96,8 @@ REST = TakeChannels((4, 5, 6, 7))
         (lambda x: torch.cat([x, x], dim=-3), [Join()]),
         (lambda x: torch.cat([x], 1), []),
         (lambda x: x[:, :, ::2, ::2], [MaxPool((1, 1), (2, 2), (0, 0, 0, 0))]),
-        (lambda x: x[:, :, 1::2, ::2], [PixelsToDepth(2), TakeChannels(tuple(range(16, 24)))]),
+        (lambda x: x[:, :, 1::2], [PixelsToDepth((2, 1)), TakeChannels(tuple(range(8, 16)))]),
+        (lambda x: x[:, :, 1::2, ::2], [PixelsToDepth((2, 2)), TakeChannels(tuple(range(16, 24)))]),
     ],
 )
 def test_becomes_layers(rest: Callable[[Tensor], Tensor], expected: list[Operation]) -> None:

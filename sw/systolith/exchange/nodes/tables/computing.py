@@ -30,9 +30,9 @@ TWO = "A B"
 COMPUTING: Mapping[str, OnnxOperator] = {
     "Conv": OnnxOperator(adapt_one_axis(weighted.read_conv), "Conv2d", CONV, "X W B?", CONVOLUTION),
     "ConvTranspose": OnnxOperator(
-        transposed.read_conv_transpose,
+        adapt_one_axis(transposed.read_conv_transpose),
         "Conv2d, DepthToSpace, Pad2d",
-        "along two axes, with one stride; any groups; pads and output_padding",
+        "along one axis or two; any strides and groups; pads and output_padding",
         "X W B?",
         {
             **CONVOLUTION,

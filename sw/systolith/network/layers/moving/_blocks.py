@@ -15,22 +15,35 @@ MAX_BLOCK = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BlockLayer:
-    """A layer that moves blocks of b x b pixels within one tensor."""
+    """A layer that moves blocks of pixels within one tensor."""
 
     name: str
     input: str
-    block: int
+    block: int | tuple[int, int]
 
     def __post_init__(self) -> None:
         fields = Fields(self)
         fields.name("name")
         fields.instance("input", str)
-        size = as_int(self.block)
-        if size is None or not 2 <= size <= MAX_BLOCK:
+        given = self.block if isinstance(self.block, tuple | list) else (self.block, self.block)
+        sides = tuple(size for size in map(as_int, given) if size is not None)
+        if len(given) != 2 or len(sides) != 2 or not 1 <= min(sides) <= max(sides) <= MAX_BLOCK:
+            sides = (1, 1)
+        if max(sides) == 1:
             fields.problems.append(
-                f"block must be an integer of 2..{MAX_BLOCK}, got {repr_of(self.block)}"
+                f"block must be an integer of 2..{MAX_BLOCK}, or rows and columns of which one may "
+                f"be 1, got {repr_of(self.block)}"
             )
+        else:
+            # One number if the sides are equal, as in files that know square blocks only.
+            block = sides[0] if sides[0] == sides[1] else sides
+            object.__setattr__(self, "block", block)
         finish(fields, self.name)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Rows and columns of a block."""
+        return (self.block, self.block) if isinstance(self.block, int) else self.block
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -12,15 +12,17 @@ __all__ = ["SpaceToDepth"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SpaceToDepth(BlockLayer):
-    """Each b x b pixels of C channels as one pixel of b*b*C channels.
+    """Each r x b pixels of C channels as one pixel of r*b*C channels.
 
-    ``y[(i*b + j)*C + c, h, w] = x[c, h*b + i, w*b + j]``: the inverse of :class:`DepthToSpace`, as
-    in ONNX. PyTorch's pixel unshuffle has its channels in another order: ``c*b*b + i*b + j``.
+    ``y[(i*b + j)*C + c, h, w] = x[c, h*r + i, w*b + j]``: the inverse of :class:`DepthToSpace`, for
+    ``r = b`` as in ONNX. PyTorch's pixel unshuffle has its channels in another order:
+    ``c*b*b + i*b + j``.
 
     Parameters
     ----------
-    block : int
-        Side b, at least 2.
+    block : int or (int, int)
+        Side of a square block, at least 2; or rows r and columns b, of which one may be 1, as in
+        sequences.
 
     Raises
     ------
@@ -29,24 +31,25 @@ class SpaceToDepth(BlockLayer):
     """
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape (C*b*b, H/b, W/b)."""
-        channels, height, width = inputs[0]
-        return channels * self.block**2, height // self.block, width // self.block
+        """Shape (C*r*b, H/r, W/b)."""
+        (channels, height, width), (rows, columns) = inputs[0], self.sides
+        return channels * rows * columns, height // rows, width // columns
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """List what does not fit inputs of these shapes."""
         if unfit := list(self.image_problems(inputs)):
             yield from unfit
-        elif any(size % self.block for size in inputs[0][1:]):
+        elif any(size % side for size, side in zip(inputs[0][1:], self.sides, strict=True)):
+            divisor = self.block if isinstance(self.block, int) else "{} and {}".format(*self.block)
             yield (
-                f"needs height and width divisible by {self.block}, but '{self.input}' has shape "
+                f"needs height and width divisible by {divisor}, but '{self.input}' has shape "
                 f"{inputs[0]}"
             )
 
     def compute(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Compute the outputs, without checks."""
-        (x,), b = values, self.block
+        (x,), (rows, columns) = values, self.sides
         images, channels, height, width = x.shape
-        parts = x.reshape(images, channels, height // b, b, width // b, b)
+        parts = x.reshape(images, channels, height // rows, rows, width // columns, columns)
         moved = parts.transpose(0, 3, 5, 1, 2, 4)
-        return moved.reshape(images, channels * b**2, height // b, width // b)
+        return moved.reshape(images, channels * rows * columns, height // rows, width // columns)

@@ -11,10 +11,19 @@ from torch import Tensor, fx
 from systolith.prune.filters.analysis.channels import Channels, Labels
 from systolith.trace import Call
 
-__all__ = ["IMAGE_AXES", "CallInContext", "ChannelEffect", "Outcome", "tie_groups"]
+__all__ = [
+    "IMAGE_AXES",
+    "SEQUENCE_AXES",
+    "CallInContext",
+    "ChannelEffect",
+    "Outcome",
+    "tie_groups",
+]
 
 IMAGE_AXES = 4
 """N, C, H, W."""
+SEQUENCE_AXES = 3
+"""N, C, L."""
 
 
 class ChannelEffect(Enum):
@@ -73,8 +82,16 @@ class CallInContext:
     @property
     def image(self) -> fx.Node | None:
         """The subject, if its shape is (N, C, H, W)."""
-        first = self.subject
+        first = self.image_or_sequence
         return first if first is not None and len(self.shapes[first]) == IMAGE_AXES else None
+
+    @property
+    def image_or_sequence(self) -> fx.Node | None:
+        """The subject, if its shape is (N, C, H, W) or (N, C, L)."""
+        first = self.subject
+        if first is None or self.labels[first].ndim > 1:  # channels are written as groups
+            return None
+        return first if len(self.shapes[first]) in (IMAGE_AXES, SEQUENCE_AXES) else None
 
     def operand(self, name: str) -> tuple[tuple[int, ...], Labels] | None:
         """Shape and channels of an argument; those of a constant tensor have to stay."""

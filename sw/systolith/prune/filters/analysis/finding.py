@@ -29,7 +29,8 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     The model is recorded on `images`, and the identity of each channel is followed through
     additions, concatenations, depthwise convolutions, batch norms, pools, flattening, activations
     that keep zero at zero, splits into equal parts, shuffles of channels and pixel shuffles.
-    Channels that meet anything else are not removable, nor are the network's outputs. A second
+    Channels that meet anything else are not removable, nor are the network's outputs. Layers that
+    no output depends on lose the inputs that others lose, and keep their filters. A second
     recording, of the model with fewer units in each group, finds what the model computes from the
     number of its channels.
 
@@ -63,7 +64,7 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
         [*kind_problems("model", model, nn.Module), *kind_problems("images", images, Tensor)]
     )
     model, images = _on_cpu(with_plain_weights(model)), images.cpu()
-    recording = record(model, images)
+    recording = record(model, images, keep_unread=True)
     PruneError.raise_if_any(recording.problems)
     followed = follow_channels(model, recording)
     groups = _groups(followed)
@@ -106,7 +107,7 @@ def _without_counted(
             if not masks:
                 return None
             smaller = FilterMasks(masks, groups).shrink(model)
-            other = record(smaller, images)
+            other = record(smaller, images, keep_unread=True)
             node = first_difference(recording, other, may_differ)
             if node is None:
                 node = _first_misfit(followed, recording, other, masks, chosen)

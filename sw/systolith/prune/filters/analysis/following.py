@@ -101,6 +101,7 @@ class _Follower:
                 self._unite(followed.inputs, name, labels)
                 if name not in followed.outputs:
                     followed.outputs[name] = self._fresh(node)
+                    self._fix_unread(name)
                     parts = getattr(call.module, "groups", 1)
                     tie_groups(followed.channels, followed.outputs[name], parts)
                 labels = followed.outputs[name]
@@ -108,6 +109,13 @@ class _Follower:
             if name not in followed.producers:
                 followed.producers.append(name)
         return effect, labels
+
+    def _fix_unread(self, name: str) -> None:
+        """Keep the filters of a layer that the outputs do not depend on: nothing scores them."""
+        nodes = self.recording.graph.find_nodes(op="call_module", target=name)
+        if self.recording.unread.issuperset(nodes):
+            reason = "the network's outputs do not depend on it"
+            self.followed.channels.fix(self.followed.outputs[name], reason)
 
     def _is_plain(self, call: Call) -> bool:
         """Whether a module has PyTorch's own class; a subclass may compute something else."""
@@ -118,6 +126,8 @@ class _Follower:
     def _mix(self, node: fx.Node) -> tuple[ChannelEffect, Labels]:
         """Keep all inputs and outputs of an unknown operation."""
         channels, labels = self.followed.channels, self._fresh(node)
+        if node in self.recording.unread:  # the smaller model shows whether it still runs
+            return ChannelEffect.MIX, labels
         for source in node.all_input_nodes:
             channels.fix(self.labels[source], not_followed(node))
         channels.fix(labels, not_followed(node))
@@ -134,6 +144,9 @@ class _Follower:
     def find_exposed(self) -> None:
         exposed: dict[fx.Node, bool] = {}
         for node in reversed(list(self.recording.graph.nodes)):
+            if node in self.recording.unread:
+                exposed[node] = False
+                continue
             exposed[node] = node is self.recording.output or any(
                 self.effects[user] in (ChannelEffect.MIX, ChannelEffect.PRODUCE)
                 or (
@@ -141,6 +154,7 @@ class _Follower:
                     and exposed[user]
                 )
                 for user in node.users
+                if user not in self.recording.unread
             )
             if node.op == "call_module" and exposed[node]:
                 self.followed.exposed.add(str(node.target))

@@ -7,7 +7,6 @@ import numpy as np
 from torch import fx
 
 from systolith.prune.filters.analysis.context import (
-    IMAGE_AXES,
     CallInContext,
     ChannelEffect,
     Outcome,
@@ -94,7 +93,7 @@ def split_channels(call: CallInContext) -> Outcome | None:
 
 def shuffle_channels(call: CallInContext) -> Outcome | None:
     """The first channels of all groups, then the second ones."""
-    first, groups = call.image, call.argument("groups")
+    first, groups = call.image_or_sequence, call.argument("groups")
     if first is None:
         return None
     labels = call.labels[first]
@@ -124,29 +123,30 @@ def move_to_channels(call: CallInContext) -> Outcome | None:
 def exchange_channels(call: CallInContext) -> Outcome | None:
     """Groups of channels and their places, as in a shuffle of channels."""
     first = call.subject
-    if first is None or call.labels[first].ndim != 2 or len(call.shapes[first]) != IMAGE_AXES + 1:
+    if first is None or call.labels[first].ndim != 2:
         return None
-    axes = list(range(IMAGE_AXES + 1))
+    axes = list(range(len(call.shapes[first])))
     if call.call.operator == "permute":
         axes = [axis % len(axes) for axis in call.argument("dims")]
     else:
         one, other = (call.argument(name) % len(axes) for name in ("dim0", "dim1"))
         axes[one], axes[other] = axes[other], axes[one]
-    return (ChannelEffect.KEEP, call.labels[first].T) if axes == [0, 2, 1, 3, 4] else None
+    exchanged = axes == [0, 2, 1, *range(3, len(axes))]
+    return (ChannelEffect.KEEP, call.labels[first].T) if exchanged else None
 
 
 def group_channels(call: CallInContext) -> Outcome | None:
-    """Channels written as groups of channels, (N, groups, C/groups, H, W), or back."""
+    """Channels of images or sequences written as groups, (N, groups, C/groups, ...), or back."""
     first, after = call.subject, call.call.output
     if first is None:
         return None
     before, labels = call.shapes[first], call.labels[first]
-    if len(before) == IMAGE_AXES and len(after) == IMAGE_AXES + 1 and labels.ndim == 1:
+    if call.image_or_sequence is not None and len(after) == len(before) + 1:
         if (before[0], *before[2:]) != (after[0], *after[3:]):
             return None
         tie_groups(call.channels, labels, after[1])
         return ChannelEffect.KEEP, labels.reshape(after[1], -1)
-    if len(before) == IMAGE_AXES + 1 and len(after) == IMAGE_AXES and labels.ndim == 2:
+    if labels.ndim == 2 and len(after) == len(before) - 1:
         if (before[0], *before[3:]) == (after[0], *after[2:]):
             return ChannelEffect.KEEP, labels.ravel()
     return None

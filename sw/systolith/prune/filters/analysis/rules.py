@@ -9,6 +9,7 @@ from torch import fx, nn
 
 from systolith.prune.filters.analysis.context import (
     IMAGE_AXES,
+    SEQUENCE_AXES,
     CallInContext,
     ChannelEffect,
     Outcome,
@@ -24,6 +25,9 @@ from systolith.prune.filters.analysis.moving import (
     shuffle_channels,
     split_channels,
 )
+from systolith.prune.filters_first import Convolution
+from systolith.trace import Call
+from systolith.trace.modules import kind_of
 
 __all__ = ["follow_call"]
 
@@ -41,8 +45,18 @@ def _keep(call: CallInContext) -> Outcome | None:
     return ChannelEffect.KEEP, call.labels[first]
 
 
-def _keep_on_images(call: CallInContext) -> Outcome | None:
-    return _keep(call) if call.image is not None and call.call.are_images else None
+def _pool(call: CallInContext) -> Outcome | None:
+    first = call.image_or_sequence
+    if first is None or len(call.call.output) != len(call.shapes[first]):
+        return None
+    # A pool of images takes three axes for (C, H, W), and so mixes channels of sequences.
+    images = len(call.shapes[first]) == IMAGE_AXES
+    return _keep(call) if images or _is_for_sequences(call.call) else None
+
+
+def _is_for_sequences(call: Call) -> bool:
+    kind = call.target if call.module is None else kind_of(call.module)
+    return call.operator == "interpolate" or getattr(kind, "__name__", "").endswith("1d")
 
 
 def _clip(call: CallInContext) -> Outcome | None:
@@ -56,11 +70,14 @@ def _clip(call: CallInContext) -> Outcome | None:
 
 
 def _reduce(call: CallInContext) -> Outcome | None:
-    """Mean, sum and maximum over rows and columns."""
-    axes = call.argument("dim")
+    """Mean, sum and maximum over rows and columns, or over the length of sequences."""
+    first, axes = call.image_or_sequence, call.argument("dim")
+    if first is None:
+        return None
     listed = axes if isinstance(axes, Sequence) else (axes,)
-    within = all(isinstance(axis, int) and axis % IMAGE_AXES in (2, 3) for axis in listed)
-    return _keep(call) if call.image is not None and within else None
+    count = len(call.shapes[first])
+    within = all(isinstance(axis, int) and axis % count > 1 for axis in listed)
+    return _keep(call) if within else None
 
 
 def _flatten(call: CallInContext) -> Outcome | None:
@@ -84,8 +101,9 @@ def _reshape(call: CallInContext) -> Outcome | None:
 
 
 def _repeat(call: CallInContext, source: fx.Node) -> Outcome:
-    pixels = prod(call.shapes[source][2:])
-    return ChannelEffect.REPEAT, np.repeat(call.labels[source], pixels)
+    labels = call.labels[source]
+    pixels = prod(call.shapes[source][1 + labels.ndim :])
+    return ChannelEffect.REPEAT, np.repeat(labels.ravel(), pixels)
 
 
 def _concatenate(call: CallInContext) -> Outcome | None:
@@ -96,6 +114,8 @@ def _concatenate(call: CallInContext) -> Outcome | None:
     if {*parts} != {*call.call.node.all_input_nodes}:
         return None
     if any(len(call.shapes.get(part, ())) != axes for part in parts):
+        return None
+    if any(call.labels[part].ndim > 1 for part in parts):
         return None
     if axis % axes == 1:
         return ChannelEffect.KEEP, np.concatenate([call.labels[part] for part in parts])
@@ -110,7 +130,7 @@ def _add(call: CallInContext) -> Outcome | None:
     if one is None or other is None:
         return None
     axes = len(call.call.output)
-    if not len(one[0]) == len(other[0]) == axes > 1 or one[0][1] != other[0][1]:
+    if not len(one[0]) == len(other[0]) == axes > 1 or one[1].shape != other[1].shape:
         return None
     call.channels.unite(one[1], other[1])
     return ChannelEffect.KEEP, one[1]
@@ -131,14 +151,15 @@ def _divide(call: CallInContext) -> Outcome | None:
 
 def _pad(call: CallInContext) -> Outcome | None:
     """Channels that padding adds are zero; they stay, for the model says how many they are."""
-    first, sides = call.image, call.argument("pad")
+    first, sides = call.image_or_sequence, call.argument("pad")
     mode, value = call.argument("mode", "constant"), call.argument("value")
     if first is None or not isinstance(sides, Sequence) or not all(map(_is_number, sides)):
         return None
     if mode == "constant" and value not in (None, 0):
         return None
-    before, after = (*sides[4:], 0, 0)[:2]
-    if len(sides) > 6 or before < 0 or after < 0:
+    within = 2 * (len(call.shapes[first]) - 2)
+    before, after = (*sides[within:], 0, 0)[:2]
+    if len(sides) > within + 2 or before < 0 or after < 0:
         return None
     added = call.channels.fresh(before + after)
     call.channels.fix(added, f"it is tied to the zero channels that '{call.call.node.name}' adds")
@@ -150,17 +171,19 @@ def _normalize(call: CallInContext) -> Outcome | None:
     module, first = call.call.module, call.subject
     if first is None:
         return None
-    axes = IMAGE_AXES if isinstance(module, nn.BatchNorm2d) else 2
     if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) or not module.affine:
         return None
-    if len(call.shapes[first]) != axes:
+    axes = (IMAGE_AXES,) if isinstance(module, nn.BatchNorm2d) else (2, SEQUENCE_AXES)
+    if len(call.shapes[first]) not in axes or call.labels[first].ndim > 1:
         return None
     return ChannelEffect.NORMALIZE, call.labels[first]
 
 
 def _convolve(call: CallInContext) -> Outcome | None:
-    module, first = call.call.module, call.image
-    if first is None or not isinstance(module, nn.Conv2d):
+    module, first = call.call.module, call.image_or_sequence
+    if first is None or not isinstance(module, Convolution):
+        return None
+    if len(call.shapes[first]) != module.weight.ndim:
         return None
     if module.groups != module.in_channels or module.groups == 1:
         # Groups stay equal in size: what is at the same place of each group leaves together.
@@ -189,7 +212,7 @@ _RULES: dict[str, Callable[[CallInContext], Outcome | None]] = {
     ),
     **dict.fromkeys(
         ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "interpolate"),
-        _keep_on_images,
+        _pool,
     ),
     **dict.fromkeys(("mean", "sum", "amax"), _reduce),
     **dict.fromkeys(("clamp", "hardtanh"), _clip),
@@ -210,7 +233,7 @@ _RULES: dict[str, Callable[[CallInContext], Outcome | None]] = {
     "unflatten": group_channels,
     "pad": _pad,
     "batch_norm": _normalize,
-    "conv2d": _convolve,
+    **dict.fromkeys(("conv2d", "conv_transpose2d"), _convolve),
     "linear": _linear,
 }
 """By operator. Nothing is followed without a rule here; the rules for activations keep zero."""

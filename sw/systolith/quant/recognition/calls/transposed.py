@@ -21,16 +21,15 @@ def transposed_convolution(call: Call) -> Recognized:
     """Recognize a transposed convolution of images."""
     module = call.module
     if not isinstance(module, nn.ConvTranspose2d):
-        return None, ["needs to be called as nn.ConvTranspose2d, which owns the weights"]
+        kinds = "nn.ConvTranspose2d or nn.ConvTranspose1d"
+        return None, [f"needs to be called as {kinds}, which owns the weights"]
     if not call.are_images:
-        return None, [f"needs images (N, C, H, W), got {call.input}"]
+        return None, [f"needs images (N, C, H, W) or sequences (N, C, L), got {call.input}"]
     problems = []
     kernel, stride = pair(module.kernel_size), pair(module.stride)
     padding, added = pair(module.padding), pair(module.output_padding)
     if (dilation := pair(module.dilation)) != (1, 1):
         problems.append(f"needs dilation 1, got {dilation}")
-    if stride[0] != stride[1]:
-        problems.append(f"needs one stride for rows and columns, got {stride}")
     usual = tuple(
         (size - 1) * by - 2 * around + taps + more
         for size, by, around, taps, more in zip(
@@ -42,15 +41,15 @@ def transposed_convolution(call: Call) -> Recognized:
     if problems:
         return None, problems
     rows, columns = (
-        PhaseWindow.of(size, output, taps, stride[0], around)
-        for size, output, taps, around in zip(
-            call.image, call.output[2:], kernel, padding, strict=True
+        PhaseWindow.of(size, output, taps, by, around)
+        for size, output, taps, by, around in zip(
+            call.image, call.output[2:], kernel, stride, padding, strict=True
         )
     )
     conv = _filters_first(module)
     around = rows.before, rows.after, columns.before, columns.after
     cut = rows.cut_before, rows.cut_after, columns.cut_before, columns.cut_after
-    operation = Convolve(conv, around, phases=stride[0], cut=cut)
+    operation = Convolve(conv, around, phases=stride, cut=cut)
     if list(padding_problems(around, operation.reach)):
         problems.append(f"needs output_padding up to the padding {padding}, got {added}")
     return operation, problems
@@ -64,7 +63,7 @@ def phase_moves(operation: Convolve) -> list[tuple[str, Operation]]:
     order, moves = phase_order(filters, stride, groups), list[tuple[str, Operation]]()
     if order != tuple(range(len(order))):
         moves.append(("channels", TakeChannels(order)))
-    if stride > 1:
+    if stride != (1, 1):
         moves.append(("blocks", DepthToPixels(stride)))
     if any(operation.cut):
         top, bottom, left, right = (-side for side in operation.cut)

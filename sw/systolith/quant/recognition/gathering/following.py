@@ -1,6 +1,7 @@
 """Calls that only move values, followed to the layer that reads them."""
 
 from abc import abstractmethod
+from math import prod
 
 from torch import fx
 
@@ -107,12 +108,12 @@ class Following(Tabulating):
 
     def add_moves(self, node: fx.Node, name: str, operation: Convolve) -> None:
         """Make pixels of the phases of a transposed convolution."""
-        phases, (_, height, width) = operation.phases or 1, self.shapes[name]
+        phases, (_, height, width) = operation.phases or (1, 1), self.shapes[name]
         top, bottom, left, right = operation.cut
         self.shapes[name] = (
-            operation.module.out_channels * phases**2,
-            (height + top + bottom) // phases,
-            (width + left + right) // phases,
+            operation.module.out_channels * prod(phases),
+            (height + top + bottom) // phases[0],
+            (width + left + right) // phases[1],
         )
         before = name
         for suffix, move in phase_moves(operation):

@@ -110,10 +110,10 @@ def moved_shape(operation: Operation, shape: Shape) -> Shape:
     match operation:
         case TakeChannels(channels=channels):
             return len(channels), *shape[1:]
-        case DepthToPixels(block=b):
-            return shape[0] // b**2, shape[1] * b, shape[2] * b
-        case PixelsToDepth(block=b):
-            return shape[0] * b**2, shape[1] // b, shape[2] // b
+        case DepthToPixels(block=(rows, columns)):
+            return shape[0] // (rows * columns), shape[1] * rows, shape[2] * columns
+        case PixelsToDepth(block=(rows, columns)):
+            return shape[0] * rows * columns, shape[1] // rows, shape[2] // columns
         case _:
             return (prod(shape),)
 
@@ -128,12 +128,12 @@ def _candidates(places: Tensor, own: Tensor) -> Iterator[list[Operation] | None]
         yield None if images is None else [*images, ToVectors()]
     if places.ndim != 3:
         return
-    block = _ratio(places.shape[1:], own.shape[1:])
-    if block > 1:
+    block = _ratios(places.shape[1:], own.shape[1:])
+    if block is not None:
         selected = _selection(space_to_depth(places[None], block)[0], own)
         yield None if selected is None else [*selected, DepthToPixels(block)]
-    block = _ratio(own.shape[1:], places.shape[1:])
-    if block > 1:
+    block = _ratios(own.shape[1:], places.shape[1:])
+    if block is not None:
         selected = _selection(places, space_to_depth(own[None], block)[0])
         yield None if selected is None else [PixelsToDepth(block), *selected]
 
@@ -148,7 +148,9 @@ def _selection(places: Tensor, own: Tensor) -> list[Operation] | None:
     return [] if channels == list(range(len(own))) else [TakeChannels(tuple(channels))]
 
 
-def _ratio(larger: Sequence[int], smaller: Sequence[int]) -> int:
-    """Find the factor between two sizes; 1 if there is none."""
-    block = larger[0] // smaller[0]
-    return block if [size * block for size in smaller] == list(larger) else 1
+def _ratios(larger: Sequence[int], smaller: Sequence[int]) -> tuple[int, int] | None:
+    """Find the whole factors of rows and columns between two sizes, not both 1."""
+    rows, columns = (a // b for a, b in zip(larger, smaller, strict=True))
+    if larger[0] != rows * smaller[0] or larger[1] != columns * smaller[1]:
+        return None
+    return (rows, columns) if rows * columns > 1 else None

@@ -9,7 +9,13 @@ from torch.nn import functional as F
 
 from systolith.models import resnet20
 from systolith.prune import PruneError
-from systolith.prune.filters import ChannelGroup, find_channel_groups, module_gates
+from systolith.prune.filters import (
+    ChannelGroup,
+    FilterMasks,
+    find_channel_groups,
+    module_gates,
+    remove_filters,
+)
 from tests.sw.prune.filters.small_models import NETWORKS, Between, images, in_place_then_read
 
 
@@ -253,8 +259,8 @@ def test_images_of_any_type_do_and_those_of_another_shape_are_refused() -> None:
         find_channel_groups(model, torch.zeros(2, 3, 5, 5))
 
 
-def test_parts_that_the_output_does_not_depend_on_are_not_cut() -> None:
-    class Unused(nn.Module):
+def test_layers_that_no_output_depends_on_lose_the_inputs_that_others_lose() -> None:
+    class Unread(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.stem, self.unread = nn.Conv2d(2, 6, 1), nn.Conv2d(3, 4, 1)
@@ -262,9 +268,34 @@ def test_parts_that_the_output_does_not_depend_on_are_not_cut() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             x = F.relu(self.stem(x))
-            self.unread(x.chunk(2, 1)[0])  # with 5 channels, the first part still has 3
+            self.unread(x.chunk(2, 1)[0])
+            x.std()  # cannot be followed, and need not be
             pooled: Tensor = self.head(F.max_pool2d(x, 4).flatten(1))
             return pooled
 
-    stem, _ = find_channel_groups(Unused().eval(), torch.rand(2, 2, 8, 8))
+    model, images = Unread().eval(), torch.rand(2, 2, 8, 8)
+    groups = find_channel_groups(model, images)
+    stem, unread, head = groups
+    assert stem.name == "stem" and stem.removable and stem.size == 3
+    assert stem.outputs["stem"] == (0, 1, 2, 0, 1, 2) and stem.gated == ("stem",)
+    assert stem.inputs["unread"] == (0, 1, 2)
+    assert unread.reason == "the network's outputs do not depend on it" and not head.removable
+    masks = FilterMasks({"stem": torch.tensor([True, False, True])}, groups)
+    small = remove_filters(model, masks, images)
+    assert small.unread.in_channels == 2 and small.stem.out_channels == 4
+
+
+def test_sizes_that_no_output_depends_on_still_have_to_fit() -> None:
+    class Unread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(2, 6, 1), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu(self.stem(x))
+            x.view(len(x), 6, 64).softmax(2)
+            pooled: Tensor = self.head(x.mean((2, 3)))
+            return pooled
+
+    stem, _ = find_channel_groups(Unread().eval(), torch.rand(2, 2, 8, 8))
     assert stem.name == "stem" and not stem.removable
