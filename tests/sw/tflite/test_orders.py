@@ -117,6 +117,12 @@ def test_images_of_pytorch_are_transposed_at_the_input_and_before_vectors(tmp_pa
     assert imported.input_shape == imported.network.input.shape == (3, 4, 5)
 
 
+def test_a_mean_over_all_pixels_in_one_line(tmp_path: Path) -> None:
+    file = Moves((1, 3, 4, 2))
+    line = file.reshape(file.convolve(0, 2, (1, 1)), 1, 12, 2)
+    file.check(tmp_path, file.apply("MEAN", [line, file.numbers(1)], (1, 2), "ReducerOptions"))
+
+
 def test_gates_of_linear_layers_are_convolutions_of_a_pixel(tmp_path: Path) -> None:
     """Squeeze and excitation: the vector becomes an image again."""
     file = Moves((1, 3, 4, 4))

@@ -95,7 +95,8 @@ def _reduced(call: Call) -> tuple[Activation, tuple[int, int]]:
             raise TfliteError([f"reduces shape {shape}; images (1, H, W, C) are supported"])
     if not axes or not axes <= wanted:
         raise TfliteError(["reduces other axes than height and width, 1 and 2: not supported"])
-    source = call.draft.arrange(source)
+    if len(wanted) == 2 or not source.is_ordered:
+        source = call.draft.arrange(source)
     _, height, width = source.shape
     if wanted == {1}:
         return source, (height, width)
