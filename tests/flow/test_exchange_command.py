@@ -389,6 +389,21 @@ def test_float_file_is_quantized_with_images_and_its_accuracy_shown(
     assert np.array_equal(wanted, got)
 
 
+def test_the_class_at_the_end_of_a_float_file_is_counted_as_a_class(tmp_path: Path) -> None:
+    rng, build = np.random.default_rng(2), GraphBuilder((2, 6, 6))
+    x = build.node("Conv", "x", build.const(rng.normal(0, 1, (4, 2, 3, 3))))
+    x = build.node("Flatten", build.node("GlobalAveragePool", build.node("Relu", x)))
+    path = build.save(tmp_path / "float.onnx", build.node("ArgMax", x, axis=1, keepdims=0))
+    images = rng.normal(0, 1, (9, 2, 6, 6)).astype(np.float32)
+    labels = next(iter(run_onnx(path, images).values()))
+    assert labels.any()
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    for where in ([], ["--class-on-chip"]):
+        code, shown, said = _run("import", path, "--calibrate", tmp_path / "images.npz", *where)
+        assert code == 0, said
+        assert "accuracy on 9 images: 100.0% in floats" in shown
+
+
 @pytest.mark.parametrize(
     ("array", "said"),
     [
