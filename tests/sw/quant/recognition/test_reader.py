@@ -399,3 +399,22 @@ def test_other_sizes_are_refused_if_the_model_read_the_size(
     message = r"^images must have shape \(3, 8, 8\), got \(3, 12, 12\): the model reads the size"
     with pytest.raises(UnsupportedModelError, match=message):
         lower(quantized, (3, 12, 12))
+
+
+@pytest.mark.parametrize(
+    "rank",
+    [
+        lambda x: x.max(1)[1],
+        lambda x: torch.max(x, 1).indices,
+        lambda x: x.topk(1).indices,
+        lambda x: torch.sort(x, dim=1, descending=True)[1],
+    ],
+)
+def test_ranking_is_refused_with_the_rewrite(rank: Callable[[Tensor], Tensor]) -> None:
+    (problem,) = problems_of(Written(lambda m, x: rank(m.a(x))))
+    assert "ranks values; write argmax(1) at the end, which the host or the chip" in problem
+
+
+def test_the_greater_of_two_is_no_ranking() -> None:
+    *_, problem = problems_of(Written(lambda m, x: torch.max(m.a(x), 2 * m.a(x))))
+    assert "supported are Conv2d" in problem

@@ -60,6 +60,11 @@ SLICE = (
 MOVE = (
     "needs to move whole channels, or blocks of pixels to channels and back, before the next layer"
 )
+_RANKING = (torch.max, "Tensor.max", torch.topk, "Tensor.topk", torch.sort, "Tensor.sort")
+GREATEST = (
+    "ranks values; write argmax(1) at the end, which the host or the chip computes, or return the "
+    "logits"
+)
 CHANNELS = f"cannot add channels of zeros; {_ZEROS_AND_ONES} computes the same"
 
 
@@ -70,7 +75,8 @@ def recognize(call: Call) -> Recognized:
     """
     rule = _RULES.get(call.operator)
     if rule is None:
-        return None, [SUPPORTED]
+        ranks = call.target in _RANKING and not call.output
+        return None, [GREATEST if ranks else SUPPORTED]
     if call.operator in ("conv2d", "conv_transpose2d", "linear", "batch_norm", "cat", "prelu"):
         return rule(call)
     if call.problems:
