@@ -1,105 +1,18 @@
 """Many masks at once give the losses that one network after the other gives."""
 
 import copy
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrizations
 
-from systolith.models import CifarResNet, DigitsCNN, MobileNetV1, TinyResNet
-from systolith.prune import PruneError
+from systolith.models import CifarResNet, DigitsCNN, MobileNetV1
 from systolith.prune.filters import ChannelGroup, find_channel_groups, gated, module_gates
 from systolith.prune.search import EvaluationSplit, GateEvaluator, LayerEvaluator, Loss
-
-
-class _Awkward(nn.Module):
-    """Groups, biases, strides, in-place operations, a shortcut from the input, sample counts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(1, 6, 3, padding=1)
-        self.grouped = nn.Conv2d(
-            6, 6, (3, 1), stride=2, padding=1, groups=3, padding_mode="circular"
-        )
-        self.relu = nn.ReLU(inplace=True)
-        self.hidden = nn.Linear(30, 10)
-        self.last = nn.Linear(10, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.first(x)
-        y += x
-        y = self.relu(self.grouped(y))
-        y = F.max_pool2d(y, (1, 2)).sum(2)[:, :, None] + y[:, :, :, :1].transpose(2, 3)[..., :1]
-        y = torch.cat([y, y.square()[:, :, :, :2]], dim=3).mean(3)
-        y = y.repeat(1, 5, 1).view(y.size(0), -1)
-        logits: Tensor = self.last(self.hidden(y).relu_())
-        return logits
-
-
-class _Written(nn.Module):
-    """Branches on shapes, sizes in arguments, statements in place: torch.fx cannot trace it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
-        self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
-        self.last = nn.Linear(16, 4)
-        self.first.register_forward_hook(lambda module, given, output: output / 2)
-
-    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
-        if x.ndim != 4 or len(x) < 1:
-            raise ValueError("images must have shape (N, C, H, W)")
-        x = torch.relu(self.norm(self.first(x)))
-        for block in self.blocks[: x.size(3) // 4]:  # the first two
-            y = torch.add(block(x), x)
-            y.clamp_(min=0)
-            x = y if scale is None else y * scale
-        x = F.avg_pool2d(x, x.size(3) // 2)
-        x = torch.cat([x.reshape(len(x), -1), torch.zeros(len(x), 0, dtype=x.dtype)], 1)
-        logits: Tensor = self.last(
-            x.view(x.size(0), 4, -1).view(x.size(0) * 4, -1).view(len(x), -1)
-        )
-        return logits
-
-
-def _model(name: str) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3)
-        kinds = {
-            "chain": DigitsCNN,
-            "residual": TinyResNet,
-            "awkward": _Awkward,
-            "written": _Written,
-        }
-        model: nn.Module = kinds[name]()
-    generator = torch.Generator().manual_seed(5)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) / 4)
-            module.weight.data.copy_(1 + torch.rand(module.num_features, generator=generator))
-    model = model.double().eval()
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
-    linear.bias.data -= (
-        model(_split().images).detach().mean(0)
-    )  # else one class wins for all images
-    return model
-
-
-def _split(
-    loss: Loss = Loss.CROSS_ENTROPY, batch_size: int = 4, folded: int = 9
-) -> EvaluationSplit:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(10, 1, 8, 8, generator=generator, dtype=torch.float64)
-    labels = torch.randint(4, (10,), generator=generator)
-    return EvaluationSplit(
-        images=images, labels=labels, loss=loss, batch_size=batch_size, folded=folded
-    )
+from tests.sw.prune.search.evaluated import GROUPS, make_model, make_split
 
 
 def _loss(model: nn.Module, split: EvaluationSplit) -> Tensor:
@@ -134,7 +47,7 @@ LAYERS = [
 @pytest.mark.parametrize("loss", Loss)
 @pytest.mark.parametrize(("name", "layer"), LAYERS)
 def test_masked_layers_equal_masking_one_by_one(name: str, layer: str, loss: Loss) -> None:
-    model, split = _model(name), _split(loss)
+    model, split = make_model(name), make_split(loss)
     masks = _masks(model, layer)
     losses = LayerEvaluator(model, layer, split)(masks)
     expected = _one_by_one(model, layer, masks, split)
@@ -144,39 +57,12 @@ def test_masked_layers_equal_masking_one_by_one(name: str, layer: str, loss: Los
 
 @pytest.mark.parametrize(("batch_size", "folded"), [(1, 1), (3, 100), (10, 1), (256, 20), (4, 8)])
 def test_sizes_of_batches_change_nothing(batch_size: int, folded: int) -> None:
-    model, masks = _model("residual"), _masks(_model("residual"), "conv1.0", 7)
-    losses = LayerEvaluator(model, "conv1.0", _split(batch_size=batch_size, folded=folded))(masks)
-    expected = LayerEvaluator(model, "conv1.0", _split())(masks)
-    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
-
-
-def _group(name: str, size: int, *gated: str) -> ChannelGroup:
-    units = dict.fromkeys(gated, tuple(range(size)))
-    return ChannelGroup(
-        name=name,
-        size=size,
-        producers=gated,
-        gated=gated,
-        consumers=(),
-        outputs=units,
-        inputs={},
+    model, masks = make_model("residual"), _masks(make_model("residual"), "conv1.0", 7)
+    losses = LayerEvaluator(model, "conv1.0", make_split(batch_size=batch_size, folded=folded))(
+        masks
     )
-
-
-GROUPS: dict[str, tuple[ChannelGroup, ...]] = {
-    "chain": (_group("a", 16, "bn1"), _group("b", 32, "conv3")),
-    "residual": (
-        _group("trunk", 16, "stem.1", "conv2.1"),
-        _group("inner", 16, "conv1.1"),
-        _group("late", 16, "pointwise.1"),
-    ),
-    "awkward": (
-        _group("a", 6, "first"),
-        replace(_group("b", 3, "grouped"), outputs={"grouped": (0, -1, 1, 2, 2, -1)}),
-        _group("c", 10, "hidden"),
-    ),
-    "written": (_group("a", 4, "norm", "blocks.0", "blocks.1"),),
-}
+    expected = LayerEvaluator(model, "conv1.0", make_split())(masks)
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
 
 
 def _gates(groups: tuple[ChannelGroup, ...], count: int) -> dict[str, Tensor]:
@@ -203,7 +89,7 @@ def _gated_one_by_one(
 @pytest.mark.parametrize("loss", Loss)
 @pytest.mark.parametrize("name", GROUPS)
 def test_gates_equal_gating_one_by_one(name: str, loss: Loss) -> None:
-    model, split, groups = _model(name), _split(loss), GROUPS[name]
+    model, split, groups = make_model(name), make_split(loss), GROUPS[name]
     gates = _gates(groups, 6)
     losses = GateEvaluator(model, groups, split)(gates)
     expected = _gated_one_by_one(model, groups, gates, split)
@@ -232,7 +118,7 @@ def test_gates_of_found_groups_equal_gating_one_by_one(kind: Callable[[], nn.Mod
 @pytest.mark.parametrize("name", ["chain", "residual", "awkward"])
 def test_many_gates_share_what_is_before_their_first_zero(name: str) -> None:
     """Some leave the first groups whole, one leaves all whole; the order of losses stays."""
-    model, split, groups = _model(name), _split(), GROUPS[name]
+    model, split, groups = make_model(name), make_split(), GROUPS[name]
     gates = _gates(groups, 17)
     for place, gate in enumerate(gates.values()):
         gate[place * 5 : place * 5 + 4] = True
@@ -246,7 +132,7 @@ def test_many_gates_share_what_is_before_their_first_zero(name: str) -> None:
 
 def test_groups_without_gates_are_left_whole() -> None:
     groups = GROUPS["residual"]
-    evaluator = GateEvaluator(_model("residual"), groups, _split())
+    evaluator = GateEvaluator(make_model("residual"), groups, make_split())
     gates = torch.rand(3, 16, generator=torch.Generator().manual_seed(1)) < 0.5
     whole = torch.ones(3, 16, dtype=torch.bool)
     for _ in range(2):
@@ -257,16 +143,16 @@ def test_groups_without_gates_are_left_whole() -> None:
 
 
 def test_leaves_the_model_as_it_was() -> None:
-    model = _model("awkward").train()
+    model = make_model("awkward").train()
     before = copy.deepcopy(model.state_dict())
-    LayerEvaluator(model, "first", _split())(_masks(model, "first"))
+    LayerEvaluator(model, "first", make_split())(_masks(model, "first"))
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_later_changes_of_the_model_do_not_matter() -> None:
-    model, masks = _model("chain"), _masks(_model("chain"), "conv2")
-    evaluator = LayerEvaluator(model, "conv2", _split())
+    model, masks = make_model("chain"), _masks(make_model("chain"), "conv2")
+    evaluator = LayerEvaluator(model, "conv2", make_split())
     before = evaluator(masks)
     for parameter in model.parameters():
         parameter.data.zero_()
@@ -299,115 +185,6 @@ def test_losses_are_the_closed_form() -> None:
     torch.testing.assert_close(Loss.CROSS_ENTROPY.total(logits, labels), torch.stack(expected))
 
 
-def test_refuses_an_empty_split_and_wrong_shapes() -> None:
-    message = (
-        "3 problems:\n  - an evaluation split needs at least one image, got none"
-        "\n  - labels of an evaluation split must be int64 and have shape (0,), one per image, "
-        "got torch.float32 (3,)"
-        "\n  - batch_size of an evaluation split must be at least 1, got 0"
-    )
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        EvaluationSplit(images=torch.zeros(0, 1, 8, 8), labels=torch.zeros(3), batch_size=0)
-    message = (
-        "images of an evaluation split must be of float and have shape (N, ...), "
-        "got torch.uint8 (2, 4)"
-    )
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        EvaluationSplit(
-            images=torch.zeros(2, 4, dtype=torch.uint8), labels=torch.zeros(2, dtype=torch.int64)
-        )
-
-
-def test_refuses_unknown_layers_masks_and_gates() -> None:
-    model, split = _model("chain"), _split()
-    message = "the model must call the module 'conv9' to vary it, but calls none so named"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(model, "conv9", split)
-    message = "the layer to vary must be a convolution or Linear, but 'bn1' is a BatchNorm2d"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(model, "bn1", split)
-    message = "masks of layer 'fc' need shape (P, 10, 128), got (2, 128, 10)"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(model, "fc", split)(torch.ones(2, 128, 10))
-    message = (
-        "4 problems:\n  - gates of group 'a' need shape (P, 16), got (3, 8)"
-        "\n  - gates must name groups of a, b, fixed, got 'c'"
-        "\n  - group 'fixed' cannot be gated: it is an output of the network"
-        "\n  - gates need one number of variants, got [2, 3]"
-    )
-    fixed = replace(_group("fixed", 10), reason="it is an output of the network")
-    evaluator = GateEvaluator(model, (*GROUPS["chain"], fixed), split)
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        evaluator({"a": torch.ones(3, 8), "c": torch.ones(2, 32), "fixed": torch.ones(2, 10)})
-    message = "gates must name at least one group of a, b, fixed, got none"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        evaluator({})
-
-
-class _Twice(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(64, 64)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layer(self.layer(x.flatten(1)))
-        return logits
-
-
-class _Mixes(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(64, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layer(x.flatten(1))
-        return logits.flip(0)
-
-
-class _Counts(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(64, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layer(x.flatten(1))
-        return logits + 1 / len(x)
-
-
-class _Branches(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.sum() > 0 else -x
-
-
-def test_refuses_networks_that_cannot_be_folded() -> None:
-    message = "the layer to vary must be called once, but 'layer' is called 2 times"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(_Twice().double(), "layer", _split())
-    message = (
-        "a network is evaluated with many masks at once, so each of its samples must be computed "
-        "by itself, whatever their number; it gives other logits then"
-    )
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(_Mixes().double(), "layer", _split())
-    message = "'_Branches' (model): needs a forward() that does not branch on values"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}"):
-        LayerEvaluator(_Branches(), "layer", _split())
-    message = "'add' (function add): needs to be the same for any number of images"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(_Counts().double(), "layer", _split())
-
-
-def test_refuses_layers_whose_weights_are_computed() -> None:
-    model = _model("chain")
-    parametrizations.weight_norm(model.conv2)
-    message = (
-        "masks need parameters, but 'conv2' computes its weights; call "
-        "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
-    )
-    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        LayerEvaluator(model, "conv2", _split())
-
-
 def test_networks_may_be_written_in_ways_that_fx_cannot_trace() -> None:
     with pytest.raises(fx.proxy.TraceError):
-        fx.symbolic_trace(_model("written"))
+        fx.symbolic_trace(make_model("written"))
