@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from systolith.frontend import mirror
 from systolith.frontend.operators import IntegerRequantizer
 from systolith.network import ActType, IntegerNetwork, requantize, trace
-from tests.support.strategies import act_types, generators, images, networks, requantizes
+from tests.support.drawn_networks import images, networks
+from tests.support.strategies import act_types, generators, requantizes
 
 
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])

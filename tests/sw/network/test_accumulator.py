@@ -13,16 +13,9 @@ from systolith.network import (
     Tensor,
     signed_bits,
 )
+from tests.support.drawn_networks import adds, avg_pools, conv2ds, images, linears
 from tests.support.oracle import average_factor, layer_terms, shift_one, window
-from tests.support.strategies import (
-    act_types,
-    adds,
-    avg_pools,
-    conv2ds,
-    generators,
-    images,
-    linears,
-)
+from tests.support.strategies import act_types, generators
 
 UNIT = Requantize(multiplier=np.array([1]), shift=np.array([0]))
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))

@@ -29,19 +29,17 @@ from systolith.network import (
     trace,
 )
 from systolith.network.layers import conv2d
-from tests.support.oracle import average_factor, naive
-from tests.support.strategies import (
-    act_types,
+from tests.support.drawn_networks import (
     adds,
     avg_pools,
     conv2ds,
-    generators,
     images,
     linears,
     max_pools,
     networks,
-    tensors,
 )
+from tests.support.oracle import average_factor, naive
+from tests.support.strategies import act_types, generators, tensors
 
 UINT8 = ActType(bits=8, signed=False)
 UNIT = Requantize(multiplier=np.array([1]), shift=np.array([0]))

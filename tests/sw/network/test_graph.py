@@ -18,7 +18,7 @@ from systolith.network import (
     Tensor,
     content_hash,
 )
-from tests.support.strategies import networks
+from tests.support.drawn_networks import networks
 
 UINT8 = ActType(bits=8, signed=False)
 INT4 = ActType(bits=4, signed=True, zero_point=3)

@@ -22,8 +22,8 @@ from systolith.network import (
     Table,
     Tensor,
 )
+from tests.support.drawn_networks import conv2ds
 from tests.support.layers import INT8, MAKERS, add, avg_pool, conv, flatten, linear, max_pool
-from tests.support.strategies import conv2ds
 
 
 def test_values_become_plain_and_read_only() -> None:

@@ -23,8 +23,9 @@ from systolith.network import (
     load,
     save,
 )
+from tests.support.drawn_networks import images, networks
 from tests.support.stored import REUSE, UINT4, equal, every_kind, refusal, weights
-from tests.support.strategies import generators, images, networks
+from tests.support.strategies import generators
 
 
 def test_offsets_are_stored_and_count_in_the_hash(path: Path) -> None:
