@@ -11,7 +11,7 @@ from systolith.config import ConfigError, Interface, load_experiment
 from systolith.emit import Meaning
 from systolith.network import save
 from systolith.stages import open_run
-from tests.support.shell_networks import framed_network
+from tests.support.shell.networks import framed_network
 
 EXPERIMENT = """
 name = "tiny"

@@ -15,10 +15,10 @@ from systolith.bench.toolchain import find_toolchain
 from systolith.emit import Bus, StreamPort, load_bytes, output_streams, write_shell
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash, forward
 from systolith.plan import NetworkPlan, plan_network
-from tests.support import shell_bench, shell_load_bench
-from tests.support.shell_job import Results, ShellJob
-from tests.support.shell_networks import forked_network, framed_network
-from tests.support.shell_scenarios import ALL
+from tests.support.shell import bench, load_bench
+from tests.support.shell.job import Results, ShellJob
+from tests.support.shell.networks import forked_network, framed_network
+from tests.support.shell.scenarios import ALL
 from tests.support.slow import first_few
 from tests.support.twins import twin
 
@@ -99,7 +99,7 @@ def _simulate(plan: NetworkPlan, bus: Bus, folder: Path, workdir: Path) -> dict[
     results = folder / "results.xml"
     with suppress(RuntimeError, SystemExit):  # the results tell more
         runner.test(
-            test_module=[shell_bench.__name__, shell_load_bench.__name__],
+            test_module=[bench.__name__, load_bench.__name__],
             hdl_toplevel=bus.value,
             hdl_toplevel_lang="verilog",
             build_dir=folder / "obj",

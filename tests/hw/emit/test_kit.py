@@ -21,7 +21,7 @@ from systolith.emit import (
 from systolith.network import IntegerNetwork
 from systolith.plan import NetworkPlan, plan_network
 from tests.support.networks import small_network
-from tests.support.shell_networks import forked_network
+from tests.support.shell.networks import forked_network
 
 MEANING = Meaning(
     input_scale=1 / 255,

@@ -14,7 +14,7 @@ from systolith.plan import plan_network
 from tests.support.moving_networks import MOVING_NETWORKS, moving_network
 from tests.support.networks import small_network
 from tests.support.random_networks import random_network, random_residual_network
-from tests.support.shell_networks import forked_network, framed_network
+from tests.support.shell.networks import forked_network, framed_network
 from tests.support.slow import first_few
 
 

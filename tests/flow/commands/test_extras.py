@@ -15,7 +15,7 @@ from systolith.cli.errors.extras import EXTRAS, extra_of
 from systolith.network import save
 from tests.support.networks import small_network
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXPERIMENT = ROOT / "examples/digits.toml"
 NEEDED = {

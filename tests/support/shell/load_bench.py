@@ -2,8 +2,8 @@
 
 import zlib
 
-from tests.support.shell_agents import Bench
-from tests.support.shell_scenarios import scenario
+from tests.support.shell.agents import Bench
+from tests.support.shell.scenarios import scenario
 
 
 @scenario(loads=True)

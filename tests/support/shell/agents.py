@@ -20,7 +20,7 @@ from cocotbext.axi import (
 from cocotbext.wishbone.driver import WBOp, WishboneMaster
 
 from systolith.gateware.shell import register_map
-from tests.support.shell_job import Results, load_job
+from tests.support.shell.job import Results, load_job
 
 PAUSE = 0.4
 WISHBONE_SIGNALS = {

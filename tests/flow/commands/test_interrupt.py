@@ -43,7 +43,7 @@ from rich.console import Console
 from systolith.cli.errors.failures import explain_errors
 from systolith.build import build_bitstream
 from systolith.devices import programs
-from tests.flow.test_interrupt import COUNTER, PART, replaced
+from tests.flow.commands.test_interrupt import COUNTER, PART, replaced
 replaced(programs, sys.argv[1], Path(sys.argv[2]))
 try:
     with explain_errors(Console(stderr=True)):

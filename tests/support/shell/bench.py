@@ -2,8 +2,8 @@
 
 import cocotb
 
-from tests.support.shell_agents import Bench, BusError
-from tests.support.shell_scenarios import scenario
+from tests.support.shell.agents import Bench, BusError
+from tests.support.shell.scenarios import scenario
 
 
 @scenario()

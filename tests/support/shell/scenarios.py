@@ -5,7 +5,7 @@ from typing import Any
 
 import cocotb
 
-from tests.support.shell_agents import Bench
+from tests.support.shell.agents import Bench
 
 ALL: list[str] = []
 """Names of all tests that are imported."""
