@@ -32,6 +32,9 @@ lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests run on all cores; a second thread of each would only wait for one.
+test test-full: export OMP_NUM_THREADS := 1
+
 test: lint ## lint, then every test but the slow ones
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m 'not slow'
 

@@ -3,6 +3,8 @@
 A second thread gains nothing on small tensors, and loses all when cores are busy.
 """
 
+import gc
+
 import pytest
 import torch
 
@@ -12,3 +14,10 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage less often, and never among what is imported: a fifth of some tests' time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)

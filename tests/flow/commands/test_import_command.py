@@ -1,4 +1,4 @@
-"""systolith import and systolith export: what they write and print, and their exit codes."""
+"""systolith import: what it writes and prints, and its exit codes."""
 
 import json
 from collections.abc import Sequence
@@ -8,82 +8,32 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from typer.testing import CliRunner
 
-from systolith.cli import app
 from systolith.exchange import OPERATORS, Format, export_onnx, import_onnx, run_onnx
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.values.value import Absent, Value
 from systolith.network import (
-    ActType,
     Conv2d,
-    IntegerNetwork,
-    KOutOfN,
-    Overflow,
-    Pattern,
-    Requantize,
-    Tensor,
     forward,
     load,
-    save,
 )
-from tests.support.networks import residual_network, small_network
+from tests.flow.commands.exchanged import run_command, tiny
 from tests.support.onnx_graphs import GraphBuilder
 
 OPERATORS_BEFORE = dict(OPERATORS)
 
 
-def _run(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def _tiny(**changes: object) -> IntegerNetwork:
-    """One convolution, 2 out of 4, whose scales are powers of two."""
-    rng = np.random.default_rng(0)
-    pattern = Pattern(select=KOutOfN(2, 4))
-    mask = pattern.best_mask(rng.random((4, 4, 2, 2)))
-    requantize = {"multiplier": np.array([1]), "shift": np.array([6])} | changes
-    layer = Conv2d(
-        name="conv",
-        input="input",
-        weight=rng.integers(1, 8, mask.shape) * mask,
-        weight_bits=4,
-        bias=rng.integers(-99, 99, 4),
-        mask=mask,
-        pattern=pattern,
-        requantize=Requantize(**requantize),  # type: ignore[arg-type]
-        output=ActType(bits=4, signed=False),
-    )
-    source = Tensor((4, 3, 3), ActType(bits=4, signed=False))
-    return IntegerNetwork(name="tiny", input=source, layers=(layer,))
-
-
-def _saved(network: IntegerNetwork, folder: Path) -> Path:
-    path = folder / "network.json"
-    save(network, path)
-    return path
-
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.onnx"
-    export_onnx(_tiny(), path, Format.QONNX)
+    export_onnx(tiny(), path, Format.QONNX)
     return path
-
-
-def _images(network: IntegerNetwork, count: int = 5) -> np.ndarray:
-    act = network.input.type
-    shape = (count, *network.input.shape)
-    return np.random.default_rng(1).integers(act.low, act.high + 1, shape)
 
 
 def test_import_shows_layers_and_writes_nothing(model: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    code, shown, said = _run("import", model)
+    code, shown, said = run_command("import", model)
     assert (code, said) == (0, "")
     for text in ("tiny: input 4x3x3 uint4", "conv", "4x4x2x2 int4", "50%", "2-out-of-4"):
         assert text in shown
@@ -93,7 +43,7 @@ def test_import_shows_layers_and_writes_nothing(model: Path, tmp_path: Path) -> 
 
 def test_import_writes_the_network_and_what_it_means(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "a/b"
-    code, shown, _ = _run("import", model, "-o", folder)
+    code, shown, _ = run_command("import", model, "-o", folder)
     assert code == 0
     assert f"results: {folder / 'network.json'}" in shown
     names = {path.name for path in folder.iterdir()}
@@ -122,9 +72,9 @@ def test_import_writes_the_network_and_what_it_means(model: Path, tmp_path: Path
 
 
 def test_import_says_what_the_file_was_compared_with(model: Path) -> None:
-    _, shown, _ = _run("import", model)
+    _, shown, _ = run_command("import", model)
     assert "check: equal to QONNX's executor" in shown and "random images, all" in shown
-    _, shown, _ = _run("import", model, "--no-check")
+    _, shown, _ = run_command("import", model, "--no-check")
     assert "check: not compared with the file, as asked" in shown
 
 
@@ -133,11 +83,11 @@ def test_disagreement_fails_and_saves_nothing(
 ) -> None:
     dropped = replace(OPERATORS["Conv"], run=_without_bias)
     monkeypatch.setitem(OPERATORS, "Conv", dropped)  # type: ignore[arg-type]
-    code, shown, said = _run("import", model, "-o", tmp_path / "out")
+    code, shown, said = run_command("import", model, "-o", tmp_path / "out")
     assert (code, shown) == (1, "")
     assert "does not compute what QONNX's executor" in said and "--no-check" in said
     assert not (tmp_path / "out").exists()
-    assert _run("import", model, "-o", tmp_path / "out", "--no-check")[0] == 0
+    assert run_command("import", model, "-o", tmp_path / "out", "--no-check")[0] == 0
     assert json.loads((tmp_path / "out/import.json").read_text())["check"] is None
 
 
@@ -150,16 +100,16 @@ def test_import_takes_sizes_that_the_file_leaves_open(model: Path, tmp_path: Pat
     for dim in opened.graph.input[0].type.tensor_type.shape.dim[2:]:
         dim.dim_param = "size"
     onnx.save(opened, model)
-    code, _, said = _run("import", model)
+    code, _, said = run_command("import", model)
     assert code == 2 and "--input-shape 3,32,32" in said
-    code, shown, _ = _run("import", model, "--input-shape", "4,3,5")
+    code, shown, _ = run_command("import", model, "--input-shape", "4,3,5")
     assert code == 0 and "input 4x3x5 uint4" in shown
-    code, _, said = _run("import", model, "--input-shape", "large")
+    code, _, said = run_command("import", model, "--input-shape", "large")
     assert code == 2 and "--input-shape must be sizes such as 3,32,32, got 'large'" in said
 
 
 def test_import_names_what_had_to_be_rounded(tmp_path: Path) -> None:
-    export_onnx(_tiny(), tmp_path / "model.onnx", Format.QONNX)
+    export_onnx(tiny(), tmp_path / "model.onnx", Format.QONNX)
     model = onnx.load(tmp_path / "model.onnx")
     last = model.graph.output[0].name
     final = next(node for node in model.graph.node if last in node.output)
@@ -172,12 +122,12 @@ def test_import_names_what_had_to_be_rounded(tmp_path: Path) -> None:
     )
     model.graph.output[0].name = final.output[0]
     onnx.save(model, tmp_path / "model.onnx")
-    _, shown, _ = _run("import", tmp_path / "model.onnx")
+    _, shown, _ = run_command("import", tmp_path / "model.onnx")
     assert "which the file leaves unquantized, is rounded to 16 bits, in steps of" in shown
 
 
 def test_import_as_json_is_all_that_is_printed(model: Path, tmp_path: Path) -> None:
-    code, shown, said = _run("import", model, "-o", tmp_path / "out", "--json")
+    code, shown, said = run_command("import", model, "-o", tmp_path / "out", "--json")
     assert (code, said) == (0, "")
     described = json.loads(shown)
     (layer,) = described.pop("layers")
@@ -187,52 +137,8 @@ def test_import_as_json_is_all_that_is_printed(model: Path, tmp_path: Path) -> N
     assert layer["macs"] == 64 * 4
 
 
-@pytest.mark.parametrize("form", Format)
-@pytest.mark.parametrize(
-    "network", [small_network(), residual_network(), _tiny()], ids=lambda network: network.name
-)
-def test_an_exported_network_comes_back_with_the_same_outputs(
-    network: IntegerNetwork, form: Format, tmp_path: Path
-) -> None:
-    path = tmp_path / "model.onnx"
-    source = _saved(network, tmp_path)
-    assert _run("export", source, "-o", path, "--format", form.value)[0] == 0
-    assert _run("import", path, "-o", tmp_path / "back")[0] == 0
-    back = load(tmp_path / "back/network.json")
-    images = _images(network)
-    wanted, found = forward(network, images), forward(back, images)
-    assert len(wanted) == len(found)
-    for ours, theirs in zip(wanted.values(), found.values(), strict=True):
-        assert np.array_equal(ours, theirs)
-
-
-def test_export_names_patterns_beside_the_model(tmp_path: Path) -> None:
-    path = tmp_path / "new/model.onnx"
-    code, shown, _ = _run("export", _saved(_tiny(), tmp_path), "-o", path, "--json")
-    assert code == 0
-    assert json.loads(shown) == {
-        "model": str(path),
-        "patterns": str(path.with_suffix(".patterns.json")),
-    }
-    assert {each.name for each in path.parent.iterdir()} == {"model.onnx", "model.patterns.json"}
-    patterns = json.loads(path.with_suffix(".patterns.json").read_text())
-    layer = patterns["layers"]["conv"]
-    assert (layer["pattern"], layer["k"], layer["n"], layer["axis"]) == ("2-out-of-4", 2, 4, 1)
-    weight = _tiny().layers[0].weight.reshape(4, -1)  # type: ignore[union-attr]
-    assert [np.flatnonzero(row).tolist() for row in weight] == layer["indices"]
-
-
-def test_export_puts_the_scale_of_images_into_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    source = _saved(_tiny(), tmp_path)
-    assert _run("export", source, "-o", path, "--input-scale", 0.25)[0] == 0
-    found = import_onnx(path)
-    integers = _images(_tiny())
-    assert np.array_equal(found.quantize_input(integers * 0.25), integers)
-
-
 def test_refused_file_leaves_nothing_and_names_every_problem(tmp_path: Path) -> None:
-    export_onnx(_tiny(), tmp_path / "model.onnx", Format.QONNX)
+    export_onnx(tiny(), tmp_path / "model.onnx", Format.QONNX)
     broken = onnx.load(tmp_path / "model.onnx")
     (conv,) = (node for node in broken.graph.node if node.op_type == "Conv")
     conv.attribute.append(onnx.helper.make_attribute("dilations", [0, 2]))
@@ -248,7 +154,9 @@ def test_refused_file_leaves_nothing_and_names_every_problem(tmp_path: Path) -> 
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         )
     onnx.save(broken, tmp_path / "broken.onnx")
-    code, shown, said = _run("import", tmp_path / "broken.onnx", "-o", tmp_path / "out", "--json")
+    code, shown, said = run_command(
+        "import", tmp_path / "broken.onnx", "-o", tmp_path / "out", "--json"
+    )
     assert (code, shown) == (2, "")
     for text in (
         "'conv' (Conv): has dilations [0, 2]",
@@ -264,69 +172,16 @@ def test_no_model_is_bad_input(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "missing.onnx"
     if content is not None:
         path.write_bytes(content)
-    code, shown, said = _run("import", path, "-o", tmp_path / "out")
+    code, shown, said = run_command("import", path, "-o", tmp_path / "out")
     assert (code, shown) == (2, "")
     assert said.startswith("error: ") and "missing.onnx" in said
     assert not (tmp_path / "out").exists()
 
 
-def test_wrapping_network_is_not_exported(tmp_path: Path) -> None:
-    source = _saved(_tiny(overflow=Overflow.WRAP), tmp_path)
-    code, shown, said = _run("export", source, "-o", tmp_path / "out/model.onnx")
-    assert (code, shown) == (2, "")
-    assert "layer 'conv': wraps where it overflows" in said
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--format", "tflite"], "Invalid value for '--format'"),
-        (["--input-scale", "-1"], "Invalid value for '--input-scale'"),
-        (["--input-scale", "0"], "input_scale must be a positive number, got 0"),
-    ],
-)
-def test_export_options_are_checked(arguments: list[str], said: str, tmp_path: Path) -> None:
-    source = _saved(_tiny(), tmp_path)
-    code, _, error = _run("export", source, "-o", tmp_path / "out/model.onnx", *arguments)
-    assert code == 2
-    assert said in " ".join(error.replace("│", " ").split())
-    assert not (tmp_path / "out").exists()
-
-
-def test_export_of_a_damaged_network_is_bad_input(tmp_path: Path) -> None:
-    source = _saved(_tiny(), tmp_path)
-    source.with_suffix(".safetensors").unlink()
-    code, _, said = _run("export", source, "-o", tmp_path / "model.onnx")
-    assert code == 2
-    assert said.startswith("error: ")
-    assert not (tmp_path / "model.onnx").exists()
-
-
-def test_failure_while_writing_keeps_the_file_that_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"earlier")
-    write = Path.write_bytes
-
-    def half(self: Path, data: bytes) -> int:
-        if self.suffix == ".onnx":
-            write(self, data[: len(data) // 2])
-            raise OSError("no space left on device")
-        return write(self, data)
-
-    source = _saved(_tiny(), tmp_path)
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="no space left"):
-        _run("export", source, "-o", path)
-    assert path.read_bytes() == b"earlier"
-
-
 def test_imported_network_is_verified_in_rtl(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    assert _run("import", model, "-o", folder)[0] == 0
-    code, shown, said = _run(
+    assert run_command("import", model, "-o", folder)[0] == 0
+    code, shown, said = run_command(
         "verify", folder / "network.json", "-o", folder / "rtl", "--images", 2, "--json"
     )
     assert code == 0, said
@@ -340,9 +195,11 @@ def test_import_tells_what_is_left_to_the_host(tmp_path: Path) -> None:
     y = made.linear(made.node("Conv", x, weight), 1.0, 128)
     y = made.node("Softmax", made.node("Transpose", y, perm=[0, 2, 3, 1]))
     path = made.save(tmp_path / "model.onnx", y)
-    code, _, words = _run("import", path)
+    code, _, words = run_command("import", path)
     assert code == 2 and "--input-type" in words
-    code, shown, _ = _run("import", path, "--input-type", "int8:1/64", "-o", tmp_path / "network")
+    code, shown, _ = run_command(
+        "import", path, "--input-type", "int8:1/64", "-o", tmp_path / "network"
+    )
     assert code == 0
     notes = [line for line in shown.splitlines() if line.startswith("note: ")]
     assert len(notes) == 2 and "(Softmax) at the end is left to the host" in notes[0]
@@ -353,7 +210,7 @@ def test_import_tells_what_is_left_to_the_host(tmp_path: Path) -> None:
     (output,) = meaning["outputs"].values()
     assert output["shape"] == [1, 1, 3] and output["tensor"] == made.nodes[-1].input[0]
     assert [f"note: {note}" for note in meaning["notes"]] == notes
-    code, _, words = _run("import", path, "--input-type", "int8")
+    code, _, words = run_command("import", path, "--input-type", "int8")
     assert code == 2 and "input_type must be TYPE:SCALE" in words
 
 
@@ -374,7 +231,7 @@ def test_float_file_is_quantized_with_images_and_its_accuracy_shown(
     labels = next(iter(run_onnx(float_model, images).values())).argmax(1)
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     folder = tmp_path / "out"
-    code, shown, _ = _run(
+    code, shown, _ = run_command(
         "import", float_model, "--calibrate", tmp_path / "images.npz", "-o", folder
     )
     assert code == 0
@@ -416,7 +273,7 @@ def test_images_that_do_not_calibrate_leave_nothing(
 ) -> None:
     np.save(tmp_path / "images.npy", array)
     folder = tmp_path / "out"
-    code, _, shown = _run(
+    code, _, shown = run_command(
         "import", float_model, "--calibrate", tmp_path / "images.npy", "-o", folder
     )
     assert code == 2 and said in " ".join(shown.split()) and not folder.exists()
