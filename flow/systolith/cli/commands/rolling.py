@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from systolith.cli.options import Json
@@ -94,6 +93,8 @@ def compare_windows(window: "IntegerNetwork", rolled: "RolledNetwork") -> int:
     AssertionError
         If a result differs, which is a fault of systolith.
     """
+    import numpy as np
+
     from systolith.network import forward
 
     act, shape = rolled.network.input.type, rolled.network.input.shape
@@ -124,6 +125,8 @@ def roll_meaning(
     window : IntegerNetwork
     rolled : RolledNetwork
     """
+    import numpy as np
+
     normal = [np.array(values) for values in (meaning.multiply_by, meaning.add)]
     if any(values.ndim > 2 and values.shape[-2] != 1 for values in normal):
         return None
