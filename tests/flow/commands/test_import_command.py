@@ -256,7 +256,9 @@ def test_the_class_at_the_end_of_a_float_file_is_counted_as_a_class(tmp_path: Pa
     assert labels.any()
     np.savez(tmp_path / "images.npz", images=images, labels=labels)
     for where in ([], ["--class-on-chip"]):
-        code, shown, said = _run("import", path, "--calibrate", tmp_path / "images.npz", *where)
+        code, shown, said = run_command(
+            "import", path, "--calibrate", tmp_path / "images.npz", *where
+        )
         assert code == 0, said
         assert "accuracy on 9 images: 100.0% in floats" in shown
 
