@@ -168,7 +168,7 @@ def _extent(design: PhysicalDesign, planned: Mapping[str, int]) -> float:
 
 
 def _total(stages: Iterable[Mapping[str, int]], each: Mapping[str, float]) -> int:
-    return round(sum(logic.weighed(parts, each) for parts in stages))
+    return round(sum(logic.weigh(parts, each) for parts in stages))
 
 
 def _read(module: ModuleType, name: str) -> Any:
