@@ -104,19 +104,19 @@ def _draw_convolution(sheet: Sheet, source: int) -> int:
 def _draw_transposed(sheet: Sheet, source: int) -> int:
     choices, rng = sheet.choices, sheet.rng
     _, height, width, channels = sheet.shape(source)
-    filters, stride = choices.integer(1, 4), choices.integer(1, 3)
+    filters, strides = choices.integer(1, 4), [choices.integer(1, 3) for _ in range(2)]
     padding, kernel = choices.one_of((SAME, VALID)), [choices.integer(1, 4) for _ in range(2)]
     size = [
         length * stride - choices.integer(0, stride - 1)
         if padding == SAME
         else (length - 1) * stride + taps
-        for length, taps in zip((height, width), kernel, strict=True)
+        for length, taps, stride in zip((height, width), kernel, strides, strict=True)
     ]
     weight = rng.integers(-127, 128, (filters, *kernel, channels), dtype=np.int8)
     scales = rng.uniform(0.0005, 0.01, filters).astype(np.float32)
     shape = (1, *size, filters)
     inputs = [sheet.constant(shape), sheet.constant(weight, scale=scales), source]
-    fields = {"Padding": padding, "StrideH": stride, "StrideW": stride}
+    fields = {"Padding": padding, "StrideH": strides[0], "StrideW": strides[1]}
     if choices.chance(70):
         inputs.append(sheet.constant(rng.integers(-9999, 9999, filters, dtype=np.int32)))
         fields["FusedActivationFunction"] = choices.one_of(FUSED)

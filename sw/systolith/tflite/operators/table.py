@@ -101,7 +101,7 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             read=read_transposed,
             becomes="Conv2d, DepthToSpace, Pad2d",
             arithmetic=f"{_TWICE}, one for each filter",
-            limits="int8, SAME or VALID, one stride for both axes; fused as CONV_2D",
+            limits="int8, SAME or VALID, any strides; fused as CONV_2D",
         ),
         "FULLY_CONNECTED": Kernel(
             read=read_fully_connected,

@@ -1,5 +1,7 @@
 """TRANSPOSE_CONV, as a convolution of all its phases."""
 
+from math import prod
+
 import numpy as np
 
 from systolith.network import (
@@ -27,21 +29,18 @@ def read_transposed(call: Call) -> Activation:
     """TRANSPOSE_CONV: weights are (F, Kh, Kw, C) in the file; zeros between pixels cost nothing."""
     source, options, output = call.draft.pad(call.image(SOURCE)), call.operator.options, call.output
     weight = weights_of(call, 4, axis=0)
-    stride = options.StrideH()
-    if options.StrideW() != stride:
-        strides = (stride, options.StrideW())
-        raise TfliteError([f"has strides {strides}; one stride for both axes is supported"])
+    strides = (options.StrideH(), options.StrideW())
     filters, *kernel, channels = weight.shape
     if channels != source.shape[0]:
         raise TfliteError([f"has weights of {channels} channels, reads {source.shape[0]}"])
     windows = [
         _window(size, given, taps, stride, same=options.Padding() == SAME)
-        for size, given, taps in zip(
-            source.shape[1:], network_shape(output)[1:], kernel, strict=True
+        for size, given, taps, stride in zip(
+            source.shape[1:], network_shape(output)[1:], kernel, strides, strict=True
         )
     ]
     padding: Padding = (windows[0].before, windows[0].after, windows[1].before, windows[1].after)
-    act, phases = call.output_type, stride**2
+    act, phases = call.output_type, prod(strides)
     scales = channel_scales(call, filters, SOURCE) * phases
     clamp = activation_range(options.FusedActivationFunction(), output, act)
     cut: Padding = (
@@ -50,20 +49,20 @@ def read_transposed(call: Call) -> Activation:
         -windows[1].cut_before,
         -windows[1].cut_after,
     )
-    names = [call.unused("phases")] * (stride > 1) + [call.unused("uncut")] * any(cut) + [call.name]
+    names = [call.unused("phases")] * (phases > 1) + [call.unused("uncut")] * any(cut) + [call.name]
     layers: list[Layer] = [
         Conv2d(
             name=names.pop(0),
             input=source.layer,
-            weight=split_phases(weight.transpose(3, 0, 1, 2), stride, 1),
+            weight=split_phases(weight.transpose(3, 0, 1, 2), strides, 1),
             bias=np.tile(bias_of(call, filters, BIAS), phases),
             requantize=requantize_as_tflite(scales, clamp),
             output=act,
             padding=padding,
         )
     ]
-    if stride > 1:
-        layers.append(DepthToSpace(name=names.pop(0), input=layers[-1].name, block=stride))
+    if phases > 1:
+        layers.append(DepthToSpace(name=names.pop(0), input=layers[-1].name, block=strides))
     if any(cut):
         layers.append(Pad2d(name=names.pop(0), input=layers[-1].name, padding=cut))
     return call.append_all(layers, source)
