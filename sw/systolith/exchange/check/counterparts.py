@@ -30,6 +30,8 @@ class Counterpart:
     places : array of int64 or None
     origin : float
         As in :class:`~systolith.exchange.values.value.QuantizedActivation`.
+    shift : int
+        Added to the tensor's integers to give the layer's, whose zero point may differ.
     """
 
     tensor: str
@@ -37,11 +39,12 @@ class Counterpart:
     whole: bool
     places: IntArray | None
     origin: float = 0.0
+    shift: int = 0
 
     def to_integers(self, values: NDArray[Any], zero_point: int) -> NDArray[np.float64]:
         """Convert the tensor to the layer's units, without rounding, in the file's order."""
         real = np.asarray(values, dtype=np.float64)
-        return real if self.whole else (real - self.origin) / self.scale + zero_point
+        return real + self.shift if self.whole else (real - self.origin) / self.scale + zero_point
 
     def arrange(self, integers: IntArray) -> IntArray:
         """Bring the layer's result into the file's order."""
@@ -72,6 +75,7 @@ def find_counterparts(
             whole=isinstance(values.get(tensors[name]), Integers),
             places=act.places,
             origin=act.origin,
+            shift=_shift(values.get(tensors[name]), act),
         )
         for name, act in outputs.items()
     }
@@ -98,11 +102,24 @@ def find_counterparts(
                 if act is not None and not any(act.padding):
                     by_layer.setdefault(
                         act.layer,
-                        Counterpart(tensor=tensor, scale=act.scale, whole=True, places=act.places),
+                        Counterpart(
+                            tensor=tensor,
+                            scale=act.scale,
+                            whole=True,
+                            places=act.places,
+                            shift=_shift(value, act),
+                        ),
                     )
             case _:
                 pass
     return by_layer
+
+
+def _shift(value: Value | None, act: QuantizedActivation) -> int:
+    """Subtract the zero point of the file's integers from that of the layer's."""
+    if not isinstance(value, Integers):
+        return 0
+    return act.tensor.type.zero_point - value.quantizer.type.zero_point
 
 
 def _is_input(images: ModelInput, source: InputQuantizer) -> bool:

@@ -24,7 +24,13 @@ from systolith.exchange.values.value import (
 )
 from systolith.network import MAX_TABLE_BITS, Flatten, Table, Tensor
 
-__all__ = ["apply_function", "combine_functions", "gather_values", "quantize_function"]
+__all__ = [
+    "apply_function",
+    "combine_functions",
+    "compute_function",
+    "gather_values",
+    "quantize_function",
+]
 
 Reals = NDArray[np.float32]
 
@@ -64,7 +70,7 @@ def apply_function(node: Node, values: Sequence[Value], draft: Draft) -> Pending
         next(rest) if isinstance(value, QuantizedActivation | PendingTable) else _number(value)
         for value in given
     ]
-    return PendingTable(name=node.name, of=source, reals=_run(node, arrays, draft))
+    return PendingTable(name=node.name, of=source, reals=compute_function(node, arrays, draft))
 
 
 def combine_functions(node: Node, values: Sequence[Value], draft: Draft) -> PendingTable | None:
@@ -187,7 +193,7 @@ def _number(value: Value) -> NDArray[Any] | None:
     return array.reshape(() if array.ndim == 0 else (1,))
 
 
-def _run(node: Node, arrays: Sequence[NDArray[Any] | None], draft: Draft) -> Reals:
+def compute_function(node: Node, arrays: Sequence[NDArray[Any] | None], draft: Draft) -> Reals:
     """Run a node on numbers, in ONNX Runtime."""
     import onnxruntime
 

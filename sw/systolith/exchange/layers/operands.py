@@ -15,6 +15,7 @@ from systolith.exchange.values.value import (
     Constant,
     Integers,
     ModelInput,
+    PendingFunction,
     PendingLayer,
     PendingTable,
     QuantizedActivation,
@@ -52,7 +53,7 @@ def activation_of(value: Value, draft: Draft) -> QuantizedActivation:
             return draft.keep_whole(value)
         case ModelInput():
             return draft.read_input(value)
-        case PendingTable():
+        case PendingTable() | PendingFunction():
             raise ExchangeError.of(
                 f"reads '{value.name}', which is not quantized: put a quantizer behind it"
             )

@@ -14,6 +14,7 @@ from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import constant_of
 from systolith.exchange.layers.plain import pending_of
+from systolith.exchange.layers.rising import count_function
 from systolith.exchange.nodes.declarations import Handler
 from systolith.exchange.nodes.shapes import crop_input, pads_of, read_pad
 from systolith.exchange.values.layouts import pad_input
@@ -24,6 +25,7 @@ from systolith.exchange.values.value import (
     Integers,
     ModelInput,
     Parts,
+    PendingFunction,
     PendingLayer,
     PendingTable,
     QuantizedActivation,
@@ -43,13 +45,15 @@ __all__ = [
 
 def quantize_value(
     node: Node,
-    x: ModelInput | QuantizedActivation | PendingLayer | PendingTable,
+    x: ModelInput | QuantizedActivation | PendingLayer | PendingTable | PendingFunction,
     quantizer: Quantizer,
     draft: Draft,
 ) -> ModelInput | QuantizedActivation:
     """Quantize a real value; an activation that does not change is kept."""
     if isinstance(x, PendingTable):
         return quantize_function(x, quantizer, draft)
+    if isinstance(x, PendingFunction):
+        return count_function(x, quantizer, draft)
     if isinstance(x, ModelInput) and x.quantizer is None:
         return replace(x, quantizer=quantizer)
     if isinstance(x, ModelInput):

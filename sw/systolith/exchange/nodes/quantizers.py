@@ -24,6 +24,7 @@ from systolith.exchange.values.value import (
     Constant,
     Integers,
     ModelInput,
+    PendingFunction,
     PendingLayer,
     PendingTable,
     QuantizedActivation,
@@ -41,6 +42,8 @@ __all__ = [
     "read_whole_weights",
 ]
 
+QUANTIZABLE = ModelInput | QuantizedActivation | PendingLayer | PendingTable | PendingFunction
+"""What a quantizer of activations reads."""
 WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
 """QONNX's names of roundings of weights, which are rounded once, when the file is read."""
 
@@ -71,7 +74,7 @@ def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         narrow=narrow,
         after_zero_point=True,
     )
-    assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer | PendingTable)
+    assert isinstance(x, QUANTIZABLE)
     return quantize_value(node, x, quantizer, draft)
 
 
@@ -151,7 +154,7 @@ def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> V
         scale, zero = _along(scale, real.shape, axis), _along(zero, real.shape, axis)
         integers = np.clip(np.rint(real / scale.astype(np.float32)) + zero, act.low, act.high)
         return Constant(values=integers.astype(dtype))
-    if not isinstance(x, ModelInput | QuantizedActivation | PendingLayer | PendingTable):
+    if not isinstance(x, QUANTIZABLE):
         raise ExchangeError.of("quantizes what is quantized already; leave one quantizer out")
     act = replace(act, zero_point=int(_single(zero, "zero points")))
     quantizer = Quantizer(scale=_single(scale, "scales"), type=act)

@@ -15,6 +15,7 @@ from systolith.exchange.values.value import (
     Joined,
     ModelInput,
     Move,
+    PendingFunction,
     PendingLayer,
     PendingTable,
     QuantizedActivation,
@@ -57,7 +58,7 @@ def shape_of(x: Value) -> Shape | None:
             return x.places.shape
         case QuantizedActivation() | PendingLayer():
             return _padded_shape(x)
-        case Integers() | PendingTable():
+        case Integers() | PendingTable() | PendingFunction():
             return shape_of(x.of)
         case Joined(parts=parts):
             shapes = [shape_of(part) or () for part in parts]
@@ -99,7 +100,7 @@ def move_elements(x: Value, by: Move) -> Value:
     match x:
         case Integers():
             of = move_elements(x.of, by)
-            assert isinstance(of, ModelInput | QuantizedActivation | PendingLayer)
+            assert isinstance(of, ModelInput | QuantizedActivation | PendingLayer | PendingFunction)
             return replace(x, of=of)
         case ModelInput():
             return x.move(by)
@@ -107,6 +108,10 @@ def move_elements(x: Value, by: Move) -> Value:
             moved = move_elements(x.of, by)
             assert isinstance(moved, QuantizedActivation)
             return replace(x, of=moved)
+        case PendingFunction():
+            reordered = move_elements(x.of, by)
+            assert isinstance(reordered, PendingLayer)
+            return replace(x, of=reordered)
         case QuantizedActivation() | PendingLayer():
             return _move_result(x, by)
         case _:

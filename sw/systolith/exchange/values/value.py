@@ -1,6 +1,6 @@
 """The kinds of values that a tensor of a float graph can have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf, isfinite
@@ -32,6 +32,7 @@ __all__ = [
     "ModelInput",
     "Move",
     "Parts",
+    "PendingFunction",
     "PendingLayer",
     "PendingTable",
     "QuantizedActivation",
@@ -192,19 +193,37 @@ class PendingTable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PendingFunction:
+    """A function that never falls, of a result that is not quantized, to be quantized itself.
+
+    Attributes
+    ----------
+    name : str
+        Name of its node.
+    of : PendingLayer
+    function : callable
+        Computes the node, in float32.
+    """
+
+    name: str
+    of: "PendingLayer"
+    function: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Integers:
     """The integers themselves, between a quantizer and a dequantizer.
 
     Attributes
     ----------
-    of : ModelInput, QuantizedActivation or PendingLayer
+    of : ModelInput, QuantizedActivation, PendingLayer or PendingFunction
         The value that is quantized.
     quantizer : Quantizer
     node : str
         The node that quantizes, for messages.
     """
 
-    of: "ModelInput | QuantizedActivation | PendingLayer"
+    of: "ModelInput | QuantizedActivation | PendingLayer | PendingFunction"
     quantizer: Quantizer
     node: str
 
@@ -350,6 +369,7 @@ Value = (
     | Integers
     | PendingLayer
     | PendingTable
+    | PendingFunction
     | Joined
     | Parts
 )

@@ -10,13 +10,11 @@ from systolith.exchange import ExchangeError, import_onnx, quantize_onnx
 
 FILES = sorted((Path(__file__).parent / "files").glob("*.onnx"))
 REFUSED = {
-    "brevitas_qcdq_w4a4": r"\(Sigmoid\): reads integers of 11 bits; functions of up to 8 bits",
-    "brevitas_qonnx_w4a4_fixed": r"\(Sigmoid\): reads integers of 11 bits; functions of up to 8",
-    "nncf_mixed": r"\((Sigmoid|LeakyRelu)\): its input comes from '/c\d/Conv' without being",
-    "nncf_performance": r"\((Sigmoid|LeakyRelu)\): its input comes from '/c\d/Conv' without being",
     "torch_dynamo_float": "the file has no quantizers: quantize it with calibration images",
 }
 """Files that are not imported as they are, and why."""
+ROUNDED = ("brevitas_qcdq_w4a4", "nncf_mixed")
+"""Files some of whose values lie so near to a half that float32 comes to the other side of it."""
 
 
 def _by_name(path: Path) -> str:
@@ -31,7 +29,10 @@ def test_file_of_another_tool_is_equal_or_refused_by_name(path: Path) -> None:
         return
     agreement = import_onnx(path).agreement
     assert agreement is not None and agreement.executor is not None
-    assert agreement.equal, str(agreement)
+    if path.stem in ROUNDED:
+        assert 0 < agreement.apart < agreement.inner / 1000
+    else:
+        assert agreement.equal, str(agreement)
 
 
 def test_float_file_of_the_new_exporter_of_pytorch_is_quantized_here(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.functions import apply_function
 from systolith.exchange.layers.operands import constant_of
 from systolith.exchange.layers.plain import pending_of
+from systolith.exchange.layers.rising import RISING, rising_function
 from systolith.exchange.nodes.declarations import ANY, Attribute, OnnxOperator
 from systolith.exchange.values.layouts import channel_constants
 from systolith.exchange.values.value import (
@@ -42,8 +43,8 @@ ATTRIBUTES: Mapping[str, Sequence[str]] = {
 
 
 def _read_function(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read a function of each value."""
-    return apply_function(node, values, draft)
+    """Read a function of each value: a table, or a count of the integers that it reaches."""
+    return rising_function(node, values, draft) or apply_function(node, values, draft)
 
 
 def _read_slope(node: Node, values: Sequence[Value], draft: Draft) -> Value:
@@ -69,7 +70,10 @@ def _read_slope(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 FUNCTIONS: Mapping[str, OnnxOperator] = {
     **{
         name: OnnxOperator(
-            _read_function, "Table", LIMITS, attributes=dict.fromkeys(attributes, ANY)
+            _read_function,
+            "Table; thresholds of the layer before" if name in RISING else "Table",
+            f"{LIMITS}; behind a layer" if name in RISING else LIMITS,
+            attributes=dict.fromkeys(attributes, ANY),
         )
         for name, attributes in ATTRIBUTES.items()
     },
