@@ -1,6 +1,7 @@
 """Functions that never fall, behind results that are not quantized: counts of thresholds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,7 +19,7 @@ from systolith.exchange.values.value import (
     QuantizedActivation,
     Value,
 )
-from systolith.network import MAX_TABLE_BITS
+from systolith.network import MAX_TABLE_BITS, ActType, Table
 
 __all__ = ["RISING", "count_function", "rising_function"]
 
@@ -73,6 +74,18 @@ def count_function(x: PendingFunction, quantizer: Quantizer, draft: Draft) -> Qu
     return counted
 
 
+def count_from(act: ActType, x: QuantizedActivation, draft: Draft) -> QuantizedActivation:
+    """Give the integers of a file's type, by a table, if counts have another zero point."""
+    moved = act.zero_point - x.tensor.type.zero_point
+    if not moved or x.tensor.type.bits > MAX_TABLE_BITS:
+        return x
+    counts = np.arange(x.tensor.type.low, x.tensor.type.high + 1)
+    values = np.clip(counts + moved, act.low, act.high)
+    table = Table(name="table", input=x.layer, values=values, output=act)
+    name = draft.add_layer(f"{x.layer}_integers", table)
+    return replace(x, layer=name, tensor=replace(x.tensor, type=act))
+
+
 def _scaled(counts: QuantizedActivation, scale: float) -> QuantizedActivation:
     return QuantizedActivation(
         layer=counts.layer, tensor=counts.tensor, scale=scale, places=counts.places
@@ -102,5 +115,7 @@ def _thresholds(x: PendingFunction, quantizer: Quantizer) -> FloatArray:
             np.where(reached | (least >= most), least, middle + 1),
             np.where(reached & (least < most), middle, most),
         )
-    always = np.where(most == low, -MOST, MOST)
-    return np.asarray(np.where(scale == 0, always, (most - 0.5) * scale + offset))
+    halfway = (most - 0.5) * scale + offset
+    # A channel without weights has one result: its thresholds are all reached, or none.
+    never = (most > high) | (scale == 0)
+    return np.asarray(np.where(most == low, -MOST, np.where(never, MOST, halfway)))

@@ -14,6 +14,7 @@ from systolith.exchange.file.loading import CHANNELS_LAST_DOMAIN
 from systolith.exchange.file.model_file import ModelFile, Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.plain import widen_signs
+from systolith.exchange.layers.rising import count_from
 from systolith.exchange.nodes.constants import QUANTIZERS, evaluate_constant
 from systolith.exchange.nodes.declarations import OnnxOperator
 from systolith.exchange.nodes.integers import quantize_integers
@@ -117,6 +118,8 @@ class NodeReader:
         match value:
             case Integers():
                 result: Value = quantize_integers(end, value, self.draft)
+                if isinstance(result, QuantizedActivation):
+                    result = count_from(value.quantizer.type, result, self.draft)
             case PendingLayer():
                 result = self.draft.quantize_output(value)
             case _:

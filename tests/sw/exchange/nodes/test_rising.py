@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from systolith.exchange import ExchangeError, import_onnx
-from systolith.network import Conv2d
-from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime
+from systolith.network import Conv2d, forward
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime, run_runtime
 
 
 def _write(
@@ -39,6 +40,30 @@ def test_every_value_is_that_of_the_runtime(
     found = equal_to_runtime(_write(tmp_path / "f.onnx", op, scale, zero, dtype, **options))
     conv = found.network.layers[0]
     assert isinstance(conv, Conv2d) and conv.requantize.levels or op == "HardSigmoid"
+
+
+def test_channels_that_a_clip_keeps_at_its_bound(tmp_path: Path) -> None:
+    made = GraphBuilder((1, 2, 2))
+    weights = made.stored(np.array([90, 90, 0]).reshape(3, 1, 1, 1), 2.0**-7)
+    y = made.node("Conv", made.linear("x", 0.125, 100), weights, made.const([1.0, -99.0, 3.0]))
+    y = made.node("Softplus", made.node("Relu", y))
+    y = made.node("MaxPool", made.linear(y, 2.0**-5), kernel_shape=[1, 1])
+    equal_to_runtime(made.save(tmp_path / "f.onnx", y))
+
+
+def test_integers_at_the_end_are_those_of_the_file(tmp_path: Path) -> None:
+    made, rng = GraphBuilder((2, 3, 3)), np.random.default_rng(0)
+    weights = made.stored(rng.integers(-40, 41, (2, 2, 2, 2)), 2.0**-6)
+    y = made.node("Tanh", made.node("Conv", made.linear("x", 0.125, 100), weights))
+    y = made.node("QuantizeLinear", y, made.const(2.0**-7), made.const(5, np.int8))
+    path = made.save(tmp_path / "f.onnx", y)
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT8
+    onnx.save(model, path)
+    found = import_onnx(path)
+    images = rng.normal(0, 4, (8, 2, 3, 3)).astype(np.float32)
+    (integers,) = forward(found.network, found.quantize_input(images)).values()
+    assert np.array_equal(integers, run_runtime(path, images))
 
 
 def test_functions_that_fall_are_refused(tmp_path: Path) -> None:
