@@ -23,7 +23,7 @@ from systolith.gateware.board import AnswerStatus, RequestKind, server_resources
 from systolith.host import BoardClient, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.netlist import SimulatedBoard, compile_board
-from systolith.network import IntArray, KOutOfN, Pattern, forward, save
+from systolith.network import IntArray, KOutOfN, Pattern, append_argmax, forward, save
 from systolith.plan import NetworkPlan, plan_network
 from systolith.prune import all_convolutions_but_first
 from systolith.stages import open_run
@@ -105,9 +105,13 @@ def test_the_command_classifies_digits_as_the_network_does(served: Served, port:
 
 
 @pytest.mark.slow
-def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("classes", [False, True])
+def test_a_board_with_another_device_and_other_lights_answers_as_well(
+    classes: bool, tmp_path: Path
+) -> None:
     network, tang = small_network(), find_board("tangnano9k")
     save(network, tmp_path / "network.json")
+    network = append_argmax(network) if classes else network
     budget = tang.part.device.budget
     plan = plan_network(network, budget=budget.left(server_resources(network, budget.block)))
     verilog = emit_board(
@@ -125,10 +129,14 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: 
         result = CliRunner().invoke(
             app,
             ["classify", str(tmp_path / "network.json"), *files, "--board", "tangnano9k"]
-            + ["--port", port, "--timeout", "20", "--output", str(tmp_path / "out"), "--json"],
+            + ["--port", port, "--timeout", "20", "--output", str(tmp_path / "out"), "--json"]
+            + (["--class-on-chip"] if classes else ["--top", "2"]),
         )
-    rows = json.loads(result.stdout)
-    assert [row["outputs"] for row in rows] == forward(network, images)["fc"].tolist()
+    rows, (values,) = json.loads(result.stdout), forward(network, images).values()
+    assert [row["outputs"] for row in rows] == values.tolist()
+    wanted = values[:, :1] if classes else np.argsort(-values, axis=1, kind="stable")[:, :2]
+    tops = [[guess["category"] for guess in row["top"]] for row in rows]
+    assert tops == wanted.tolist() and [row["category"] for row in rows] == wanted[:, 0].tolist()
     assert {row["cycles"] for row in rows} == {plan.latency_cycles}
 
 
