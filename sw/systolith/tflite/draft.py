@@ -5,7 +5,16 @@ from math import prod
 
 import numpy as np
 
-from systolith.network import Flatten, IntArray, Layer, MaxPool2d, Pad2d, Padding, SelectChannels
+from systolith.network import (
+    Flatten,
+    IntArray,
+    Layer,
+    MaxPool2d,
+    Pad2d,
+    Padding,
+    SelectChannels,
+    Upsample,
+)
 from systolith.tflite.activation import NO_PADDING, Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileOperator, FileTensor
@@ -128,6 +137,11 @@ class Draft:
                         channels=selection.channels,
                     )
                     x = self._append(chosen, x)
+                if selection.repeats != (1, 1):
+                    repeated = Upsample(
+                        name=self.name(tensor, "TILE"), input=x.layer, factors=selection.repeats
+                    )
+                    x = self._append(repeated, x)
                 order = image_places(x.shape).reshape(tensor.shape)
                 return replace(x, tensor=tensor, places=order)
         x = self.flatten(x)

@@ -23,7 +23,7 @@ from systolith.tflite.narrowing import narrow_multipliers
 from systolith.tflite.operators.classes import append_classes
 from systolith.tflite.places import invert_places
 from systolith.tflite.reading import read_graph
-from systolith.tflite.reference import KernelAgreement, compare_with_kernels
+from systolith.tflite.reference import KernelAgreement, compare_with_kernels, resolve_shapes
 
 __all__ = ["ImportedTflite", "import_tflite"]
 
@@ -141,7 +141,7 @@ def import_tflite(
         wanted = f"{LEAST_MULTIPLIER_BITS}..{MAX_MULTIPLIER_BITS}"
         raise TfliteError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
     path = Path(path)
-    graph = parse_tflite(path)
+    graph = resolve_shapes(path, parse_tflite(path))
     read = read_graph(graph, class_on_chip=class_on_chip)
     source = read.inputs.source
     network = IntegerNetwork(

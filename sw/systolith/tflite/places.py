@@ -24,11 +24,14 @@ class Selection:
         Every how many rows and columns are kept.
     channels : tuple of int
         Channels, in their new order.
+    repeats : pair of int
+        How often each row and each column follows itself.
     """
 
     crops: Padding
     stride: tuple[int, int]
     channels: tuple[int, ...]
+    repeats: tuple[int, int]
 
 
 def image_places(shape: Shape) -> IntArray:
@@ -49,7 +52,7 @@ def invert_places(places: IntArray, shape: Shape) -> IntArray:
 
 
 def find_selection(places: IntArray, shape: Shape) -> Selection | None:
-    """Find the crop, stride and channels that make an image of an image.
+    """Find the crop, stride, channels and repetition that make an image of an image.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def find_selection(places: IntArray, shape: Shape) -> Selection | None:
         None if the pixels are no regular grid, or differ from channel to channel.
 
     >>> find_selection(image_places((2, 4, 4))[1:4:2, :3, ::-1], (2, 4, 4))
-    Selection(crops=(-1, 0, 0, -1), stride=(2, 1), channels=(1, 0))
+    Selection(crops=(-1, 0, 0, -1), stride=(2, 1), channels=(1, 0), repeats=(1, 1))
     """
     _, height, width = shape
     channels, pixels = np.divmod(places, height * width)
@@ -76,12 +79,20 @@ def find_selection(places: IntArray, shape: Shape) -> Selection | None:
         or (columns != column[None, :, None]).any()
     ):
         return None
-    steps = []
-    for line in (row, column):
+    steps, repeats, lines = [], [], []
+    for whole in (row, column):
+        times = int((whole == whole[0]).sum())
+        line = whole[::times]
+        if not np.array_equal(np.repeat(line, times), whole):
+            return None
+        repeats.append(times)
+        lines.append(line)
         step = int(line[1] - line[0]) if len(line) > 1 else 1
         if step < 1 or (np.diff(line) != step).any():
             return None
         steps.append(step)
+    row, column = lines
     top, left = int(row[0]), int(column[0])
     crops = (-top, int(row[-1]) + 1 - height, -left, int(column[-1]) + 1 - width)
-    return Selection(crops, (steps[0], steps[1]), tuple(channel.tolist()))
+    chosen = tuple(channel.tolist())
+    return Selection(crops, (steps[0], steps[1]), chosen, (repeats[0], repeats[1]))

@@ -1,7 +1,7 @@
 """Comparison with TFLite's reference kernels, layer by layer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from systolith.network import INPUT, IntegerNetwork, trace
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import KernelDisagreementError, TfliteError
+from systolith.tflite.graph import FileGraph
 from systolith.tflite.inputs import FileInputs
 from systolith.tflite.places import invert_places
 
-__all__ = ["KernelAgreement", "compare_with_kernels", "run_kernels"]
+__all__ = ["KernelAgreement", "compare_with_kernels", "resolve_shapes", "run_kernels"]
 
 EXECUTOR = "ai-edge-litert"
 REPORT_HINT = "please report this with the file; --no-check (check=False) imports it all the same"
@@ -69,18 +70,7 @@ def run_kernels(
     TfliteError
         If TFLite refuses the file.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    try:
-        interpreter = Interpreter(
-            model_path=str(path),
-            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-            experimental_preserve_all_tensors=bool(tensors),
-        )
-        interpreter.allocate_tensors()
-    # An operator that the interpreter does not know is a ValueError.
-    except (RuntimeError, ValueError) as error:
-        raise TfliteError([f"TFLite itself refuses '{path}': {error}"]) from error
+    interpreter = _interpret(path, preserve=bool(tensors))
     sources = interpreter.get_input_details()
     ends = np.cumsum([source["shape"][-1] for source in sources])
     wanted = tensors or tuple(output["index"] for output in interpreter.get_output_details())
@@ -93,6 +83,46 @@ def run_kernels(
             tensor = interpreter.get_tensor(number)
             values.append(tensor[0].copy() if tensor.shape[:1] == (1,) else tensor.copy())
     return [np.array(values) for values in results]
+
+
+def resolve_shapes(path: Path, graph: FileGraph) -> FileGraph:
+    """Replace shapes that the file computes by those that the reference kernels find.
+
+    A file for batches of any size has stand-ins for shapes that depend on the batch.
+    """
+    if all(operator.kind != "SHAPE" for operator in graph.operators):
+        return graph
+    numbers = tuple({number for operator in graph.operators for number in operator.outputs})
+    interpreter = _interpret(path, preserve=True)
+    interpreter.invoke()
+    tensors = list(graph.tensors)
+    for number in numbers:
+        shape = tuple(int(size) for size in interpreter.get_tensor(number).shape)
+        tensors[number] = replace(tensors[number], shape=shape)
+    return replace(graph, tensors=tuple(tensors))
+
+
+def _interpret(path: Path | str, *, preserve: bool) -> Any:
+    """Load a file for the reference kernels.
+
+    Raises
+    ------
+    TfliteError
+        If TFLite refuses the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    try:
+        interpreter = Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=preserve,
+        )
+        interpreter.allocate_tensors()
+    # An operator that the interpreter does not know is a ValueError.
+    except (RuntimeError, ValueError) as error:
+        raise TfliteError([f"TFLite itself refuses '{path}': {error}"]) from error
+    return interpreter
 
 
 def compare_with_kernels(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.network import Conv2d, Flatten, Linear, SelectChannels, forward
+from systolith.network import Conv2d, Flatten, Linear, SelectChannels, Upsample, forward
 from systolith.tflite import ImportedTflite, TfliteError, import_tflite, run_kernels
 from tests.support.tflite_files import TfliteFile
 
@@ -121,6 +121,19 @@ def test_a_mean_over_all_pixels_in_one_line(tmp_path: Path) -> None:
     file = Moves((1, 3, 4, 2))
     line = file.reshape(file.convolve(0, 2, (1, 1)), 1, 12, 2)
     file.check(tmp_path, file.apply("MEAN", [line, file.numbers(1)], (1, 2), "ReducerOptions"))
+
+
+def test_pixels_repeated_as_keras_resizes(tmp_path: Path) -> None:
+    """Rows, then columns: a new axis, TILE and RESHAPE for each."""
+    file = Moves((1, 3, 4, 2))
+    x = file.convolve(0, 2, (1, 1))
+    x, times = file.reshape(x, 1, 3, 1, 4, 2), file.numbers(1, 1, 2, 1, 1)
+    x = file.apply("TILE", [x, times], (1, 3, 2, 4, 2))
+    x = file.reshape(file.reshape(x, 1, 6, 4, 2), 1, 6, 4, 1, 2)
+    x = file.apply("TILE", [x, file.numbers(1, 1, 1, 3, 1)], (1, 6, 4, 3, 2))
+    x = file.convolve(file.reshape(x, 1, 6, 12, 2), 2, (2, 2))
+    layers = file.check(tmp_path, x).network.layers
+    assert [type(layer) for layer in layers] == [Conv2d, Upsample, Conv2d]
 
 
 def test_gates_of_linear_layers_are_convolutions_of_a_pixel(tmp_path: Path) -> None:

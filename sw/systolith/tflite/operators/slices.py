@@ -16,6 +16,7 @@ __all__ = [
     "read_split",
     "read_split_sizes",
     "read_strided_slice",
+    "read_tile",
     "read_unstack",
 ]
 
@@ -77,6 +78,13 @@ def read_gather(call: Call) -> Activation:
         raise TfliteError(["has batch dimensions: not supported"])
     taken = np.take(source.places, call.constant(1), options.Axis())
     return _take(call, source, taken, call.output)
+
+
+def read_tile(call: Call) -> Activation:
+    """TILE: the tensor repeated along its axes; Keras resizes so, between two RESHAPEs."""
+    source, wanted = call.unpadded(0), call.output.shape
+    times = [size // own for size, own in zip(wanted, source.tensor.shape, strict=True)]
+    return source.view(call.output, np.tile(source.places, times))
 
 
 def _split(

@@ -34,6 +34,7 @@ from systolith.tflite.operators.slices import (
     read_split,
     read_split_sizes,
     read_strided_slice,
+    read_tile,
     read_unstack,
 )
 from systolith.tflite.operators.transposed import read_transposed
@@ -223,6 +224,11 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             becomes="ArgMax",
             limits="at the end, over channels, with class_on_chip; else left to the host",
             classes=True,
+        ),
+        "TILE": Kernel(
+            read=read_tile,
+            becomes="Upsample or SelectChannels",
+            limits="channels, one pixel, or with RESHAPE each pixel",
         ),
         "DEPTH_TO_SPACE": Kernel(read=read_depth_to_space, becomes="DepthToSpace"),
         "SPACE_TO_DEPTH": Kernel(read=read_space_to_depth, becomes="SpaceToDepth"),
