@@ -47,4 +47,5 @@ def owner_of(model: nn.Module, parameter: str) -> nn.Module:
 
 def _exchange(values: Tensor, groups: int) -> Tensor:
     """Exchange filters and channels within each group of a convolution."""
-    return values.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    parts = values.reshape(groups, -1, *values.shape[1:])
+    return parts.transpose(1, 2).flatten(0, 1)

@@ -218,7 +218,7 @@ def lowered_input(layer: nn.Module, given: Tensor, output: Tensor) -> Iterator[T
             part, layer.kernel_size, stride=stride, dilation=layer.dilation, groups=layer.groups
         )
         if isinstance(layer, Transposed):  # its taps are in the opposite order
-            taps = columns.unflatten(1, (-1, prod(layer.kernel_size)))
+            taps = columns.reshape(len(columns), -1, prod(layer.kernel_size), columns.shape[2])
             columns = taps.flip(2).flatten(1, 2)
         yield columns
 
@@ -229,7 +229,7 @@ def _spread_pixels(layer: Transposed, given: Tensor, output: Tensor) -> Tensor:
     for axis in reversed(range(len(layer.stride))):
         stride, size = layer.stride[axis], given.shape[2 + axis]
         reach = layer.dilation[axis] * (layer.kernel_size[axis] - 1)
-        before = reach - layer.padding[axis]
+        before = reach - int(layer.padding[axis])
         whole = output.shape[2 + axis] + reach
         sides += [before, whole - before - ((size - 1) * stride + 1)]
         spread = given.new_zeros(*given.shape[: 2 + axis], size, stride, *given.shape[3 + axis :])

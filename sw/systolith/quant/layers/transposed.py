@@ -102,6 +102,14 @@ class QuantConvTranspose2d(QuantConv2d):
             scaling=scaling,
         )
 
+    def spread(self, weight: Tensor) -> Tensor:
+        """Write values of the weights as those of all phases; 0 for taps that do not exist."""
+        return phase_weights(weight, self.phases, self.groups)
+
+    def spread_filters(self, values: Tensor) -> Tensor:
+        """Repeat one value of each filter for its phases."""
+        return phase_bias(values, self.phases, self.groups)
+
     def network_mask(self) -> tuple[Pattern, Tensor]:
         """Pattern and mask of all phases; of taps that do not exist, the first k are kept."""
         pattern, select = self.network_pattern(self.pattern), self.pattern.select

@@ -166,6 +166,14 @@ class QuantConv2d(_Weighted):
         self.dilation = (conv.dilation[0], conv.dilation[1])
         self.groups = conv.groups
 
+    def spread(self, weight: Tensor) -> Tensor:
+        """Bring values of this layer's weights, (F, ...), to the shape that is convolved with."""
+        return weight
+
+    def spread_filters(self, values: Tensor) -> Tensor:
+        """Bring one value of each filter, (F,), to the filters of :meth:`spread`."""
+        return values
+
     def network_mask(self) -> tuple[Pattern, Tensor]:
         """Pattern and mask of the weights of :meth:`integers`."""
         return self.pattern, self.mask

@@ -25,10 +25,11 @@ def measure_moments(
     layer : QuantConv2d or QuantLinear
     inputs : Tensor of float, shape (N, C, H, W) or (N, I)
     targets : Tensor of float, shape (N, F, Ho, Wo) or (N, F)
-        Wanted outputs, before the activation.
+        Wanted outputs, before the activation; of all phases of a transposed convolution.
     """
     groups = layer.groups if isinstance(layer, QuantConv2d) else 1
-    size, positions = layer.weight[0].numel(), targets[:1, 0].numel()
+    spread = layer.spread(layer.weight) if isinstance(layer, QuantConv2d) else layer.weight
+    size, positions = spread[0].numel(), targets[:1, 0].numel()
     rows = max(UNFOLDED // (groups * size * positions), 1)
 
     def portions() -> Iterator[tuple[Tensor, Tensor]]:
@@ -44,8 +45,12 @@ def _lower_inputs(layer: QuantConv2d | QuantLinear, x: Tensor) -> Tensor:
     """Return the inputs of each output, shape (G, n, N * positions)."""
     if isinstance(layer, QuantLinear):
         return x.T[None]
-    kernel = (layer.weight.shape[2], layer.weight.shape[3])
+    _, _, *kernel = layer.spread(layer.weight).shape
     padded = pad(x, layer.padding)
     return unfold_columns(
-        padded, kernel, stride=layer.stride, dilation=layer.dilation, groups=layer.groups
+        padded,
+        (kernel[0], kernel[1]),
+        stride=layer.stride,
+        dilation=layer.dilation,
+        groups=layer.groups,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from math import prod
 
 import torch
 from torch import Tensor
@@ -121,8 +122,7 @@ def reconstruct_(
         exact[wiring.name] = outputs = _in_batches(_float_layer(layer), *inputs)
         if isinstance(layer, QuantConv2d | QuantLinear):
             targets = outputs + _error_beside(model, wiring, exact, quantized)
-            trained = not isinstance(layer, QuantConvTranspose2d)  # rounded to nearest
-            if trained and (layer.weight.requires_grad or layer.bias.requires_grad):
+            if layer.weight.requires_grad or layer.bias.requires_grad:
                 _reconstruct_layer(layer, given[0], targets, settings)
             exact[wiring.name] = layer.activate(outputs)
         if isinstance(layer, Requantizing) and layer.output not in shared:
@@ -152,28 +152,34 @@ def _reconstruct_layer(
     """Choose weights, then the bias; `targets` are wanted outputs before the activation."""
     moments = measure_moments(layer, inputs, targets)
     corrects = settings.bias_correction
-    fitted = moments.centered() if corrects else moments.without_bias(layer.bias)
+    if isinstance(layer, QuantConvTranspose2d):  # phases share a bias: none can correct its own
+        fitted = moments.without_bias(layer.spread_filters(layer.bias))
+    else:
+        fitted = moments.centered() if corrects else moments.without_bias(layer.bias)
     quantizer, shape = layer.weight_quantizer, layer.weight.shape
     if (
         settings.rounding is WeightRounding.RECONSTRUCTED
         and quantizer.bits > 1
         and layer.weight.requires_grad
     ):
-        integers = _round(layer, fitted)
+        integers = _gather(layer, _round(layer, fitted))
         layer.weight.copy_((integers * quantizer.step.double()[:, None]).reshape(shape))
     if corrects and layer.bias.requires_grad:
         step = quantizer.step.double()
-        weights = quantizer.integers(layer.masked_weight()).flatten(1) * step[:, None]
+        integers = quantizer.integers(layer.masked_weight())
+        weights = _spread(layer, integers * step.reshape(-1, *[1] * (integers.ndim - 1)))
         grouped = weights.reshape(len(moments.gram), -1, weights.shape[1])
         means = (grouped * moments.input_means[:, None, :]).sum(2)
-        layer.bias.copy_((moments.output_means - means).flatten())
+        layer.bias.copy_(_average_phases(layer, (moments.output_means - means).flatten()))
 
 
 def _round(layer: QuantConv2d | QuantLinear, moments: OutputMoments) -> Tensor:
     """Round the rows of each group; float64 of shape (F, n)."""
     quantizer, groups = layer.weight_quantizer, len(moments.gram)
-    weight, mask = layer.weight.flatten(1), layer.mask.flatten(1)
-    step = quantizer.step.expand(len(weight))
+    weight, mask = _spread(layer, layer.weight), _spread(layer, layer.mask)
+    step = quantizer.step.expand(len(layer.weight))
+    if isinstance(layer, QuantConv2d):
+        step = layer.spread_filters(step)
     bounds = quantizer.low, quantizer.high
     parts = [
         round_by_descent(some, kept, steps, bounds, gram, cross)
@@ -187,6 +193,29 @@ def _round(layer: QuantConv2d | QuantLinear, moments: OutputMoments) -> Tensor:
         )
     ]
     return torch.cat(parts)
+
+
+def _spread(layer: QuantConv2d | QuantLinear, values: Tensor) -> Tensor:
+    """Values of a layer's weights as rows, one for each output channel; 0 for missing taps."""
+    return (layer.spread(values) if isinstance(layer, QuantConv2d) else values).flatten(1)
+
+
+def _gather(layer: QuantConv2d | QuantLinear, rows: Tensor) -> Tensor:
+    """Undo :func:`_spread`: float64 of shape (F, n)."""
+    count = layer.weight.numel()
+    places = torch.arange(1, count + 1, device=rows.device).reshape(layer.weight.shape)
+    index = _spread(layer, places)
+    flat = rows.new_zeros(count + 1)
+    flat[index.flatten()] = rows.flatten()
+    return flat[1:].reshape(len(layer.weight), -1)
+
+
+def _average_phases(layer: QuantConv2d | QuantLinear, values: Tensor) -> Tensor:
+    """Average one value of each output channel over the phases of a filter, (F,)."""
+    if not isinstance(layer, QuantConvTranspose2d):
+        return values
+    phases = prod(layer.phases)
+    return values.reshape(layer.groups, phases, -1).mean(1).flatten()
 
 
 def _error_beside(
