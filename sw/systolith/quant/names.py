@@ -10,6 +10,7 @@ from systolith.network import Pattern
 from systolith.prune import MaskSet, prunable_layers
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.model import QuantizedModel
+from systolith.quant.recognition.sequences import image_batch
 
 __all__ = ["float_masks", "quantized_masks", "quantized_names", "quantized_patterns"]
 
@@ -82,6 +83,8 @@ def quantized_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
 def float_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
     """Rename masks of a quantized model's weights back: the inverse of :func:`quantized_masks`.
 
+    Masks of sequences keep their row axis, (F, C, 1, K), which the float model does not have.
+
     Raises
     ------
     UnsupportedModelError
@@ -95,7 +98,7 @@ def float_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
 def _renamed(masks: MaskSet, names: Mapping[str, str]) -> MaskSet:
     UnsupportedModelError.raise_if_any(_name_problems(masks, names, "masks", "weight"))
     return MaskSet(
-        {names[name]: mask for name, mask in masks.items()},
+        {names[name]: image_batch(mask) for name, mask in masks.items()},
         {names[name]: pattern for name, pattern in masks.patterns.items()},
     )
 

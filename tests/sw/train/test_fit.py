@@ -13,6 +13,7 @@ from systolith.data import Dataset, load_digits, shift_images
 from systolith.foundation import no_progress
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import SRSTE, ScorePruner
+from systolith.quant import prepare
 from systolith.train import (
     Algorithm,
     CheckpointError,
@@ -175,6 +176,15 @@ def test_reports_the_density_of_what_is_pruned() -> None:
     fit(_model(), _data(), epochs=1, sparsifier=sparsifier, progress=reports.append)
     fit(_model(), _data(), epochs=1, progress=reports.append)
     assert [report.density for report in reports] == [0.25, 1.0]
+
+
+def test_reports_the_density_of_frozen_masks() -> None:
+    """A quantized model holds its masks; no sparsifier is needed to count what they keep."""
+    model, data, reports = _model(), _data(), list[EpochProgress]()
+    masks = ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}).masks(model)
+    quantized = prepare(model, data.train_images[:8], masks=masks)
+    fit(quantized, data, epochs=1, progress=reports.append)
+    assert [report.density for report in reports] == [0.25]
 
 
 def test_bfloat16_trains_float32_weights() -> None:

@@ -252,12 +252,10 @@ def _run_layer(layer: Convolution | nn.Linear, value: Tensor, weights: Tensor) -
     if isinstance(layer, nn.Linear):
         output = F.linear(value, weight, bias)
     elif isinstance(layer, Transposed):
-        own = as_stored(weight, layer)
+        own, padding = as_stored(weight, layer), [int(size) for size in layer.padding]
+        settings = layer.stride, padding, layer.output_padding, groups, layer.dilation
         spread = F.conv_transpose1d if own.ndim == 3 else F.conv_transpose2d
-        output = spread(
-            *(value, own, bias, layer.stride, layer.padding, layer.output_padding),
-            *(groups, layer.dilation),
-        )
+        output = spread(value, own, bias, *settings)
     else:
         output = layer._conv_forward(value, weight, bias)
     # From (N, H, W, g * P * F/g), where runs of F/g are copied, or (N, g * P * F/g, H, W).

@@ -265,3 +265,46 @@ def test_an_unfinished_teacher_is_finished_by_compression(data: Dataset) -> None
     assert check.accepted
     with pytest.raises(ProblemsError, match="which a DenseTeacher becomes by of"):
         fit(DigitsCNN(), data, **{"epochs": 1, "teacher": DenseTeacher()})
+
+
+def test_weights_that_are_not_finite_are_reported_once(data: Dataset) -> None:
+    """By quantization, layer by layer; by training, where the model does not call a layer."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)
+    )
+    norm = model[1]
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
+    norm.running_mean[0] = float("nan")
+    images = data.train_images
+    check = check_model(model, images, trainer=Trainer(data=data))
+    assert [problem.step for problem in check.problems] == [CheckStep.QUANTIZE]
+    assert "its running_mean are NaN" in check.problems[0].text
+    model.unread = nn.Linear(2, 2)
+    model.forward = lambda x: model[4](model[3](model[2](model[1](model[0](x)))))
+    with torch.no_grad():
+        model.unread.weight.fill_(float("inf"))
+    check = check_model(model, images, trainer=Trainer(data=data))
+    assert [problem.step for problem in check.problems] == [CheckStep.TRAIN, CheckStep.QUANTIZE]
+
+
+def test_sequences_pass_all_checks(data: Dataset) -> None:
+    """Data of any shape that a network reads; changes of places do not fit vectors."""
+    sequences = replace(
+        data, train_images=data.train_images.flatten(2), test_images=data.test_images.flatten(2)
+    )
+    model = nn.Sequential(
+        nn.Conv1d(1, 8, 3, padding=1), nn.ReLU(), nn.ConvTranspose1d(8, 8, 4, 2, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 10),
+    )  # fmt: skip
+    trainer = Trainer(data=sequences, recipe=Recipe(augment=crop_and_flip))
+    pruning = SRSTEPruning(patterns={"2": Pattern(select=KOutOfN(1, 2))})
+    check = check_model(model, sequences.train_images, [pruning], trainer=trainer)
+    assert not check.problems, check.problems
+    assert check.network is not None and check.layers[1].kind == "ConvTranspose2d"
+    vectors = replace(
+        data, train_images=data.train_images.flatten(1), test_images=data.test_images.flatten(1)
+    )
+    trainer = Trainer(data=vectors, recipe=Recipe(augment=crop_and_flip))
+    check = check_model(nn.Sequential(nn.Linear(64, 10)), vectors.train_images, trainer=trainer)
+    (problem,) = check.problems
+    assert problem.text.startswith("RandomCrop needs images (N, C, H, W) or sequences")
