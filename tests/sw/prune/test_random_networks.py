@@ -115,7 +115,7 @@ def assert_exact(model: nn.Module, masks: MaskSet, patterns: dict[str, Pattern])
 
 @SHORT
 @given(st.integers(0, 2**31))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_masks_of_every_method_are_exact(seed: int) -> None:
     first, _ = make_model(seed)
     patterns = draw_patterns(first, seed)
@@ -158,7 +158,7 @@ def is_called(model: RandomGraph, name: str, x: torch.Tensor) -> bool:
 
 @SHORT
 @given(st.integers(0, 2**31))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_every_method_that_removes_filters(seed: int) -> None:
     model, x = make_model(seed)
     groups = find_channel_groups(model, x)
