@@ -48,6 +48,13 @@ def make_counting(
             "counts thresholds of sums that are not whole numbers of one step; put a quantizer "
             "before it"
         )
+    if pending.slope is not None and (
+        (pending.slope <= 0).any() or pending.step is not None or pending.raised
+    ):
+        raise ExchangeError.of(
+            "counts thresholds of slopes of 0 or less, or with an added constant; put a quantizer "
+            "before it"
+        )
     levels = thresholds.shape[1]
     output = ActType(bits=levels.bit_length(), signed=False, zero_point=zero_point)
     channels = pending.shape[0]
@@ -85,6 +92,7 @@ def _least_sums(pending: PendingLayer, thresholds: FloatArray, sums: tuple[int, 
     scales = np.broadcast_to(pending.scale, shape).tolist()
     offsets = np.broadcast_to(pending.offset, shape).tolist()
     step = None if pending.step is None else Fraction(pending.step)
+    slopes = np.broadcast_to(1.0 if pending.slope is None else pending.slope, shape).tolist()
     first = np.empty(thresholds.shape, dtype=np.int64)
     for channel, row in enumerate(thresholds.tolist()):
         scale, offset = Fraction(scales[channel]), Fraction(offsets[channel])
@@ -94,6 +102,8 @@ def _least_sums(pending: PendingLayer, thresholds: FloatArray, sums: tuple[int, 
                 continue
             # Values that were rounded down reach a threshold from the next multiple on.
             reach = Fraction(wanted) if step is None else ceil(Fraction(wanted) / step) * step
+            if reach < 0:
+                reach /= Fraction(slopes[channel])
             if scale == 0:
                 first[channel, level] = low if offset >= reach else high + 1
             else:

@@ -174,6 +174,11 @@ def _drop_scale(x: PendingLayer) -> PendingLayer:
         raise ExchangeError.of(
             f"makes -1 or +1 of numbers of {x.low:g} to {x.high:g}, which have one sign"
         )
+    if x.slope is not None and ((x.slope <= 0).any() or x.raised):
+        raise ExchangeError.of(
+            "makes -1 or +1 of slopes of 0 or less, or with an added constant; put a quantizer "
+            "before it"
+        )
     silent = x.scale == 0
     step = np.where(silent, 1.0, x.scale)
     least = float(step.min())
@@ -183,6 +188,7 @@ def _drop_scale(x: PendingLayer) -> PendingLayer:
         offset=x.offset / step,
         low=-inf,
         high=inf,
+        slope=None,
         step=None,
         error=x.error / least,
         terms=tuple(replace(term, scale=term.scale / least) for term in x.terms),

@@ -296,7 +296,7 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
     zero = -bias / scale if count > 1 else 1
     zero = int(zero) if zero == np.rint(zero) and 0 <= zero <= count else 1
     step = _even_step(thresholds)
-    if step is None:
+    if step is None or (isinstance(x, PendingLayer) and x.slope is not None):
         counts = _count_apart(node, x, thresholds, zero, draft)
         return replace(counts, scale=scale, origin=scale * zero + bias, counts=True)
     moved = thresholds[:, 0] - (1 - zero) * step

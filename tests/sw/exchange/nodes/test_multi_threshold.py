@@ -168,3 +168,32 @@ def test_uneven_thresholds_of_a_float_input_are_refused(tmp_path: Path) -> None:
     path = made.save(tmp_path / "input.onnx", _counted(made, "x", [[0.0, 1.0, 3.0]]))
     with pytest.raises(ExchangeError, match="float input that are not evenly spaced; quantize it"):
         import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        [[-0.5]],
+        [[0.5]],
+        [[-1.0, -0.5, 0.0, 0.5]],
+        [[-1.0, -0.25, 0.5, 3.0]],
+        [[-0.5, 0.25], [-1, 0.5]],
+    ],
+)
+def test_values_behind_a_slope(thresholds: Any, tmp_path: Path) -> None:
+    made, rng = GraphBuilder((2, 3, 3)), np.random.default_rng(0)
+    weights = made.quant(made.const(rng.integers(-40, 41, (2, 2, 2, 2)) / 64), 1 / 64, 8)
+    y = made.node("Conv", made.quant("x", 0.125, 8), weights)
+    y = made.node("PRelu", y, made.const([[[0.25]], [[0.5]]]))
+    assert _equal(made.save(tmp_path / "f.onnx", _counted(made, y, thresholds))).exact
+
+
+def test_signs_behind_a_slope_with_a_constant_are_refused(tmp_path: Path) -> None:
+    made = GraphBuilder((1, 3, 3))
+    weights = made.quant(made.const(np.full((1, 1, 1, 1), 0.5)), 1 / 64, 8)
+    y = made.node("LeakyRelu", made.node("Conv", made.quant("x", 0.125, 8), weights), alpha=0.25)
+    y = made.node(
+        "BipolarQuant", made.node("Add", y, made.const(0.25)), made.const(1.0), domain=QONNX
+    )
+    with pytest.raises(ExchangeError, match="with an added constant; put a quantizer before"):
+        import_onnx(made.save(tmp_path / "f.onnx", y))
