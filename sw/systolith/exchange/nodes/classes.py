@@ -9,9 +9,11 @@ import numpy as np
 from systolith.exchange.file.model_file import Node
 from systolith.network import IntArray, IntegerNetwork, NetworkError, Shape, append_argmax
 
-__all__ = ["ClassEnds", "append_classes"]
+__all__ = ["END_ATTRIBUTES", "ClassEnds", "append_classes"]
 
 CHIP = "the class on the chip"
+END_ATTRIBUTES = ("axis", "keepdims", "select_last_index")
+"""Attributes that are read of operators at the end; all of ArgMax."""
 KEEPS_ORDER = ("Identity", "LogSoftmax", "Sigmoid", "Softmax")
 """Operators between logits and their class that do not change it."""
 
