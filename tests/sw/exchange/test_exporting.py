@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from systolith.exchange import ExchangeError, Format, export_model, export_onnx, import_onnx
 from systolith.exchange.export.scales import choose_scales
+from systolith.exchange.values.layouts import file_order
 from systolith.network import (
     ActType,
     Add,
     ArgMax,
     AvgPool2d,
     Conv2d,
+    DepthToSpace,
     IntArray,
     IntegerNetwork,
     KOutOfN,
@@ -28,6 +30,7 @@ from systolith.network import (
     Requantized,
     Rounding,
     SelectChannels,
+    SpaceToDepth,
     Tensor,
     forward,
     gives_class,
@@ -75,6 +78,9 @@ def _drawn(count: int) -> list[int]:
         seed += 1
         if all(isinstance(layer, SelectChannels | ArgMax) for layer in network.layers):
             continue  # all channels in their order, and a class, come back as no layer
+        ordered = any(isinstance(layer, DepthToSpace | SpaceToDepth) for layer in network.layers)
+        if ordered and gives_class(network, network.outputs[0]):
+            continue  # a class of unequal blocks is not read on the chip
         if _held_by_floats(network) and _exportable(network):
             found.append(seed - 1)
     return found
@@ -133,8 +139,9 @@ def test_other_tools_compute_the_same(form: Format, seed: int, tmp_path: Path) -
     ends = gives_class(network, network.outputs[0])
     back = import_onnx(path, class_on_chip=ends)
     assert np.array_equal(back.quantize_input(images), integers)
-    (found,) = forward(back.network, integers).values()
-    assert np.array_equal(found, wanted)
+    ((name, found),) = forward(back.network, integers).items()
+    # Blocks of unequal sides at the end are an order of the result.
+    assert np.array_equal(file_order(found, back.orders.get(name)), wanted)
 
 
 def _conv(spec: Requantize, zero_point: int = 0) -> IntegerNetwork:
