@@ -113,7 +113,7 @@ def record(
     recorder = _Recorder(model, len(chosen))
     recording = recorder.recording
     try:
-        with evaluating(model), as_written(), recorder.watching(), recorder:
+        with evaluating(model, copies=False), as_written(), recorder.watching(), recorder:
             given = chosen.clone()
             recorder.see(recording.graph.placeholder(_argument_name(model)), given)
             result = model(given)

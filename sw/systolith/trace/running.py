@@ -4,6 +4,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,18 @@ _DTYPES = (torch.float32, torch.float64)
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode without gradients; each module's mode is restored."""
+def evaluating(model: nn.Module, *, copies: bool = True) -> Iterator[None]:
+    """Put a model into evaluation mode without gradients; each module's mode is restored.
+
+    Parameters
+    ----------
+    model : nn.Module
+    copies : bool
+        Whether the model gets copies of the tensors that it is called with: models that change
+        their input in place, such as ``x.sub_(0.5)``, leave the caller's images as they are.
+    """
     modes = {module: module.training for module in model.modules()}
+    hook = model.register_forward_pre_hook(_copied) if copies else None
     try:
         model.eval()
     except NotImplementedError:  # of exported programs, which are exported in one mode
@@ -30,8 +40,14 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             yield
     finally:
+        if hook is not None:
+            hook.remove()
         for module, mode in modes.items():
             module.training = mode
+
+
+def _copied(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in given)
 
 
 @contextmanager

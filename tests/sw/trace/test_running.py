@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from systolith.compress import check_model
 from systolith.frontend import IntegerModel, lower
-from systolith.network import NetworkError
+from systolith.network import KOutOfN, NetworkError, Pattern
+from systolith.prune import ReconstructingPruner, measure_batch_norms
 from systolith.quant import UnsupportedModelError, prepare
+from systolith.train import evaluate
 from tests.support.written_models import IMAGES, assert_computes_the_same, problems_of
 
 
@@ -158,3 +161,29 @@ def test_integer_images_are_not_quantized_again() -> None:
     message = r"^images must have shape \(N, 3, 8, 8\), got \(8, 8\)$"
     with pytest.raises(NetworkError, match=message):
         model.quantize_input(torch.zeros(8, 8))
+
+
+class ChangesItsInput(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.sub_(0.5)
+        x *= 2
+        return self.fc(x.flatten(1))
+
+
+def test_models_that_change_their_input_leave_the_images() -> None:
+    model = ChangesItsInput()
+    images = torch.rand(6, 3, 2, 2)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    before = images.clone()
+    expected = model(images.clone()).argmax(1)
+    for _ in range(2):
+        assert evaluate(model, images, labels) == int((expected == labels).sum()) / 6
+    measure_batch_norms(model, images)
+    ReconstructingPruner(patterns={"fc": Pattern(select=KOutOfN(1, 2))}, images=images).masks(model)
+    check_model(model, images)
+    prepare(model, images)
+    assert torch.equal(images, before)
