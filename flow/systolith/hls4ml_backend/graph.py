@@ -284,5 +284,6 @@ def _smallest(work: Workload, reuse: int) -> ArrayShape:
 
 def count_folds(work: Workload, shape: ArrayShape) -> int:
     """Count the cycles of an array for one output position."""
+    work = work.on(shape)
     slots = -(-work.slots // shape.multipliers)
     return work.reads.folds(shape.rows) * slots * -(-work.filters // shape.width)

@@ -121,7 +121,7 @@ def _with_taps(engine: ConvPlan, network: IntegerNetwork, layer: Conv2d | Linear
     """Return the engine with the taps that a layer keeps, if the design can load taps."""
     if not engine.skips_taps:
         return engine
-    rows, reads = engine.array.rows, workload_of(network, layer).reads
+    rows, reads = engine.array.rows, workload_of(network, layer).on(engine.array).reads
     if reads.folds(rows) != engine.folds:
         raise ValueError(
             f"the taps that are kept must take {engine.folds} steps on {rows} rows, "

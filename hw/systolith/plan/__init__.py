@@ -17,7 +17,7 @@ from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
-from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind, SingleBits
 from systolith.plan.sizes.latency import (
     ARRIVE_LATENCY,
     DEEP_LATENCY,
@@ -31,6 +31,7 @@ from systolith.plan.sizes.latency import (
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.packing import PackedWeights, Tap, pack_weights, row_taps
+from systolith.plan.sizes.popcount import CountTree, count_tree
 from systolith.plan.sizes.reduction import Reduction
 from systolith.plan.sizes.requantizer_widths import (
     SPARE_BIAS_BITS,
@@ -82,6 +83,7 @@ __all__ = [
     "BlockPlan",
     "ConcatPlan",
     "ConvPlan",
+    "CountTree",
     "Edge",
     "EngineOption",
     "EnginePlan",
@@ -100,6 +102,7 @@ __all__ = [
     "PoolPlan",
     "Reduction",
     "SelectPlan",
+    "SingleBits",
     "Sketch",
     "StageGraph",
     "StagePlan",
@@ -115,6 +118,7 @@ __all__ = [
     "choose_arrays",
     "compute_timeline",
     "conv_options",
+    "count_tree",
     "engine_problems",
     "estimate_fmax_mhz",
     "fold_bias",

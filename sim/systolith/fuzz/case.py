@@ -62,7 +62,7 @@ __all__ = ["CONTENTS", "Case", "draw_case"]
 STALLS = {stalls.name: stalls for stalls in PATTERNS}
 LAYER_SETS = ("lookup", "distributed_weights", "distributed_windows")
 """Attributes of a case that name layers."""
-MOST_ROWS, MOST_COLUMNS = 12, 8
+MOST_ROWS, MOST_COLUMNS, MOST_MULTIPLIERS = 12, 8, 8
 MOST_FRAMES = 3
 MAX_SEED = 9999
 CONTENTS = (
@@ -72,6 +72,8 @@ CONTENTS = (
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
         "1-bit weights",
+        "counted bits, 0 or 1",
+        "counted bits, -1 or +1",
         "packed",
         "look-up multipliers",
         "distributed memories",
@@ -211,6 +213,9 @@ class Case:
                 yield from _pattern_features(layer.pattern)
                 if layer.weight_bits == 1:
                     yield "1-bit weights"
+                work = workload_of(self.network, layer, reloadable=self.reloadable)
+                if work.single_bits is not None:
+                    yield f"counted bits, {work.single_bits.value}"
                 if layer.requantize.power_of_two and not layer.requantize.levels:
                     yield "power-of-two scale"
         yield from ("packed" for array in self.arrays.values() if array.packed > 1)
@@ -259,6 +264,8 @@ def draw_case(choices: Choices, most_layers: int) -> Case:
 def _draw_array(choices: Choices, work: Workload) -> ArrayShape:
     """Draw any array shape that is small enough for a short simulation."""
     packed = choices.integer(1, work.packed)
+    multipliers = choices.one_of([size for size in work.multipliers if size <= MOST_MULTIPLIERS])
+    work = work.on(ArrayShape(rows=1, columns=1, multipliers=multipliers))
     if work.multiplicity:
         most = min(work.channels, max(MOST_COLUMNS // work.multiplicity, 1))
         columns = work.multiplicity * choices.integer(1, most)
@@ -267,7 +274,7 @@ def _draw_array(choices: Choices, work: Workload) -> ArrayShape:
     return ArrayShape(
         rows=choices.integer(1, min(work.reduction, MOST_ROWS)),
         columns=columns,
-        multipliers=choices.integer(1, min(work.slots, 4)),
+        multipliers=multipliers,
         packed=packed,
     )
 

@@ -282,7 +282,7 @@ def _draw_requantize(choices: Choices, channels: int, output: ActType, bits: int
     low, high = max(shift - spread, 0), min(shift + spread, MOST_SHIFT)
     most_multiplier = MOST_MULTIPLIER
     match choices.integer(0, 9):
-        case 6 | 7 | 8:
+        case 5 | 6 | 7 | 8:
             low, high, most_multiplier = 0, TIED_SHIFT, TIED_MULTIPLIER
         case 9:
             low, high = 0, MOST_SHIFT

@@ -18,6 +18,7 @@ from systolith.fuzz.moving import (
     draw_selection,
     draw_upsample,
 )
+from systolith.fuzz.single_bits import draw_single_bits
 from systolith.fuzz.tflite_scales import draw_tflite_scales
 from systolith.network import (
     INPUT,
@@ -201,4 +202,4 @@ class NetworkDrawing:
             layers=tuple(self.layers),
             outputs=(*outputs[start:], *outputs[:start]),
         )
-        return draw_tflite_scales(self.choices, network)
+        return draw_single_bits(self.choices, draw_tflite_scales(self.choices, network))

@@ -12,7 +12,7 @@ from systolith.gateware.activations import act_word
 from systolith.gateware.delay import delay_payload
 from systolith.gateware.primitives import multiply
 from systolith.network import ActType
-from systolith.plan import ConvPlan, MultiplierKind
+from systolith.plan import ConvPlan, MultiplierKind, SingleBits
 
 __all__ = ["PE", "PEShape", "multiply_in_luts"]
 
@@ -39,6 +39,10 @@ class PEShape:
     turn : bool
         Whether activations move down by one lane on their way right.
     kind : MultiplierKind
+    single_bits : SingleBits, optional
+        What bits stand for if the PE counts equal ones.
+    marks : tuple of str
+        What rows say about the bits that they read, see :attr:`ConvPlan.marks`.
     """
 
     act: ActType
@@ -50,12 +54,14 @@ class PEShape:
     acc_bits: int
     turn: bool = False
     kind: MultiplierKind = MultiplierKind.DSP
+    single_bits: SingleBits | None = None
+    marks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, plan: ConvPlan, *, turn: bool = False) -> "PEShape":
         """Read the shape from a plan."""
         return cls(
-            act=plan.input.type,
+            act=plan.stored,
             group=plan.group,
             index_bits=plan.index_bits,
             weight_bits=plan.weight_bits,
@@ -64,6 +70,8 @@ class PEShape:
             acc_bits=plan.acc_bits,
             turn=turn,
             kind=plan.multiplier_kind,
+            single_bits=plan.single_bits,
+            marks=plan.marks,
         )
 
     @property
@@ -80,10 +88,11 @@ class PEShape:
     def weights(self) -> data.ArrayLayout:
         """Layout of a word of weight memory, for each multiplier.
 
-        weight : one for each filter that shares the multiplier.
+        weight : one for each filter that shares the multiplier; a single bit is 0 for -1.
         index : number of the selected activation in the group.
         """
-        weights = data.ArrayLayout(signed(self.weight_bits), self.packed)
+        weight = signed(self.weight_bits) if self.single_bits is None else unsigned(1)
+        weights = data.ArrayLayout(weight, self.packed)
         kept = data.StructLayout({"weight": weights, "index": unsigned(self.index_bits)})
         return data.ArrayLayout(kept, self.multipliers)
 

@@ -1,9 +1,11 @@
 """The systolic array: rows share activations, columns share sums."""
 
+import numpy as np
 from amaranth import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.array.count_pe import CountPE
 from systolith.gateware.array.pe import PE, PEShape
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay_payload
@@ -13,6 +15,7 @@ from systolith.gateware.parameters import (
     connect_load_chain,
     load_ports,
 )
+from systolith.gateware.window.row_reader import mark_layout
 from systolith.network import IntArray
 from systolith.plan import ConvPlan, PackedWeights
 
@@ -43,7 +46,9 @@ def weight_tables(plan: ConvPlan, packed: PackedWeights) -> WeightTables:
 def _words(plan: ConvPlan, weight: IntArray, index: IntArray) -> tuple[int, ...]:
     """Encode the words of one PE in the layout of :attr:`PEShape.weights`."""
     bits = plan.weight_bits
-    lanes = index << (plan.packed * bits)
+    if plan.single_bits is not None:
+        weight = (weight > 0).astype(np.int64)
+    lanes = 0 if plan.takes_all else index << (plan.packed * bits)
     for number in range(plan.packed):
         lanes |= (weight[..., number] & ((1 << bits) - 1)) << number * bits
     step = plan.packed * bits + plan.index_bits
@@ -59,6 +64,8 @@ class PEArray(wiring.Component):
     -------
     acts : ``In(act_word(act, group)).array(rows)``
         Activations at column 0.
+    marks : ``In(mark_layout(plan.marks)).array(rows)``
+        Marks of the activations; only if there are any.
     address : ``In(range(weight_depth)).array(rows)``
         Words of their weights, :data:`WEIGHT_LATENCY` cycles ahead.
     psums : ``Out(PEShape.psums).array(columns)``
@@ -73,6 +80,7 @@ class PEArray(wiring.Component):
     """
 
     acts: list[data.View]
+    marks: list[data.View]
     address: list[Signal]
     psums: list[data.View]
     load_i: data.View
@@ -87,16 +95,20 @@ class PEArray(wiring.Component):
             "address": In(range(plan.steps)).array(plan.array.rows),
             "psums": Out(shape.psums).array(plan.array.columns),
         }
+        if plan.marks:
+            members["marks"] = In(mark_layout(plan.marks)).array(plan.array.rows)
         super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
         """Chain activations and addresses along the rows, sums down the columns."""
         m = Module()
         plan = self.plan
+        kind = PE if plan.single_bits is None else CountPE
         sums: list[object] = [0] * plan.array.columns
         memories = []
         for row in range(plan.array.rows):
             acts, address = self.acts[row], self.address[row]
+            marks = self.marks[row] if plan.marks else None
             for column in range(plan.array.columns):
                 table = self.tables[row][column]
                 memories.append(
@@ -106,13 +118,16 @@ class PEArray(wiring.Component):
                 )
                 m.submodules[table.name] = weights
                 shape = PEShape.of(plan, turn=plan.turns_after(column))
-                pe = add_cell(platform, m, f"pe_{row}_{column}", PE, shape)
+                pe = add_cell(platform, m, f"pe_{row}_{column}", kind, shape)
                 m.d.comb += [
                     weights.address.eq(address),
                     pe.weights.eq(delay_payload(m, weights.word, 1, f"word_{row}_{column}")),
                     pe.acts_i.eq(acts),
                     pe.psum_i.eq(sums[column]),
                 ]
+                if marks is not None:
+                    m.d.comb += pe.marks_i.eq(marks)
+                    marks = pe.marks_o
                 acts, sums[column] = pe.acts_o, pe.psum_o
                 address = delay_payload(m, address, 1, f"address_{row}_{column}")
         for column, psum in enumerate(sums):

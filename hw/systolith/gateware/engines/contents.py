@@ -86,7 +86,7 @@ class ConvContents:
         ValueError
             If the layer's parameters do not fit the existing requantizer.
         """
-        biases = fold_bias(layer, plan.input.type)
+        biases = fold_bias(layer, plan.input.type, plan.single_bits)
         shape = requantizer or RequantizerShape.of(
             plan.acc_bits, biases, layer.requantize, plan.output.type, loadable=loadable
         )

@@ -59,7 +59,7 @@ class ConvEngine(wiring.Component):
         """Join the parts in the order of the data flow."""
         m = Module()
         plan = self.plan
-        m.submodules.writer = writer = WindowWriter(plan, plan.input.type)
+        m.submodules.writer = writer = WindowWriter(plan, plan.stored)
         m.submodules.sequencer = sequencer = Sequencer(plan)
         m.submodules.collector = collector = Collector(plan)
         m.submodules.requantize = requantize = make_lanes(
@@ -71,7 +71,7 @@ class ConvEngine(wiring.Component):
             depth=plan.fifo_depth,
             passes=[plan.transfers_of_pass(number) for number in range(plan.passes)],
         )
-        wiring.connect(m, wiring.flipped(self.i), writer.i)
+        self._connect_input(m, writer)
         m.d.comb += [
             sequencer.arrived.eq(writer.arrived),
             sequencer.room.eq(output.room),
@@ -99,6 +99,15 @@ class ConvEngine(wiring.Component):
         if self.loadable:
             connect_load_chain(m, self, [*loadable_readers, array, requantize])
         return m
+
+    def _connect_input(self, m: Module, writer: WindowWriter) -> None:
+        """Write activations, or the one bit that tells -1 from +1."""
+        if self.plan.stored == self.plan.input.type:
+            wiring.connect(m, wiring.flipped(self.i), writer.i)
+            return
+        m.d.comb += [writer.i.valid.eq(self.i.valid), self.i.ready.eq(writer.i.ready)]
+        for lane in range(self.plan.lanes_in):
+            m.d.comb += writer.i.payload[lane].eq(~self.i.payload[lane][-1])
 
     def _gather(
         self, m: Module, writer: WindowWriter, sequencer: Sequencer
@@ -132,7 +141,7 @@ class ConvEngine(wiring.Component):
         """
         plan, contents = self.plan, self.contents
         m.submodules.array = array = PEArray(plan, contents.weights, loadable=self.loadable)
-        layout = act_word(plan.input.type, plan.group)
+        layout = act_word(plan.stored, plan.group)
         per_transfer = plan.groups_per_transfer
         step = sequencer.step
         readers: list[RowReader] = []
@@ -141,7 +150,7 @@ class ConvEngine(wiring.Component):
                 plan,
                 layout,
                 contents.taps[row],
-                fill=plan.input.type.zero_point,
+                fill=plan.stored.zero_point,
                 words=plan.passes if plan.reads_word_of_pass else 1,
                 loadable=self.loadable and plan.skips_taps,
             )
@@ -160,6 +169,8 @@ class ConvEngine(wiring.Component):
                     delay(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
                 ),
             ]
+            if plan.marks:
+                m.d.comb += array.marks[row].eq(reader.marks)
             if row < plan.array.rows - 1:
                 step = delay(m, step, 1, f"step{row + 1}")
         return array, step, readers if plan.skips_taps else []

@@ -17,7 +17,7 @@ from systolith.gateware.primitives import RegisteredRam
 from systolith.gateware.window.window_buffer import step_layout
 from systolith.plan import Tap, WindowedEngine
 
-__all__ = ["RowReader", "tap_layout", "tap_table"]
+__all__ = ["RowReader", "mark_layout", "tap_layout", "tap_table"]
 
 
 class RowReader(wiring.Component):
@@ -32,6 +32,8 @@ class RowReader(wiring.Component):
     step : ``In(step_layout(plan))``
     acts : ``Out(layout)``
         Activations at the tap; `fill` in the padding.
+    marks : ``Out(mark_layout(plan.marks))``
+        What PEs must know about `acts`, in their cycle; only if `plan` has marks.
     load_i, load_o, full
         See :class:`ParameterMemory`; only if the table of taps is loadable.
 
@@ -47,6 +49,7 @@ class RowReader(wiring.Component):
     word: data.View
     step: data.View
     acts: data.View
+    marks: data.View
     load_i: data.View
     load_o: data.View
     full: Signal
@@ -70,6 +73,8 @@ class RowReader(wiring.Component):
             "step": In(step_layout(plan)),
             "acts": Out(layout),
         }
+        if plan.marks:
+            members["marks"] = Out(mark_layout(plan.marks))
         super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
@@ -100,6 +105,11 @@ class RowReader(wiring.Component):
         m.d.sync += address.eq(origin + tap.offset + pass_word)
         acts = Mux(inside, store.read_data, self._fill_word())
         m.d.comb += self.acts.eq(delay_payload(m, acts, 1, "acts"))
+        if "outside" in plan.marks:
+            m.d.comb += self.marks.outside.eq(delay_payload(m, ~inside, 1, "outside"))
+        if "idle" in plan.marks:
+            idle = delay_payload(m, tap.idle, 2 + RegisteredRam.LATENCY, "idle")
+            m.d.comb += self.marks.idle.eq(idle)
         if self.loadable:
             connect_load_chain(m, self, [table])
         return m
@@ -113,11 +123,18 @@ def tap_layout(plan: WindowedEngine) -> data.StructLayout:
 
     offset : words of the buffer from the window's origin, modulo its depth.
     row, column : kernel position.
+    idle : whether the row has no part of the sum; only if PEs must know.
     """
     kh, kw = plan.window.kernel
+    idle = {"idle": 1} if "idle" in plan.marks else {}
     return data.StructLayout(
-        {"offset": range(plan.buffer_depth), "row": range(kh), "column": range(kw)}
+        {"offset": range(plan.buffer_depth), "row": range(kh), "column": range(kw), **idle}
     )
+
+
+def mark_layout(marks: Sequence[str]) -> data.StructLayout:
+    """Layout of what a row says about the activations that it reads: a bit for each mark."""
+    return data.StructLayout(dict.fromkeys(marks, 1))
 
 
 def tap_table(plan: WindowedEngine, taps: Sequence[Tap], name: str = "taps") -> ParameterTable:
@@ -127,6 +144,7 @@ def tap_table(plan: WindowedEngine, taps: Sequence[Tap], name: str = "taps") -> 
     for tap in taps:
         pixel = plan.window.offset(tap.row, tap.column)
         offset = (pixel * plan.words_per_pixel + tap.word) % plan.buffer_depth
-        word = layout.const({"offset": offset, "row": tap.row, "column": tap.column})
+        idle = {"idle": int(tap.idle)} if "idle" in plan.marks else {}
+        word = layout.const({"offset": offset, "row": tap.row, "column": tap.column, **idle})
         words.append(word.as_bits())
     return ParameterTable(name=name, width=layout.size, words=tuple(words))

@@ -19,6 +19,7 @@ from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.sizes.array_shape import Feed, MultiplierKind
 from systolith.plan.sizes.latency import THRESHOLD_LATENCY
 from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.popcount import count_tree
 from systolith.plan.sizes.threshold_search import ThresholdSearch
 from systolith.plan.streams.stage_graph import WindowedEngine
 
@@ -56,15 +57,18 @@ class EnginePart(Enum):
 
 
 def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
-    array, act_bits = plan.array, plan.input.type.bits
+    array, act_bits = plan.array, plan.stored.bits
     pes = array.rows * array.columns
     products = pes * array.multipliers * plan.packed
+    tree = (products - pes * plan.packed) * _product_bits(plan)
+    if plan.single_bits is not None:
+        tree = pes * _counting_luts(array.multipliers)
     choices = select_luts(plan.group if plan.index_bits else 1)
     selected = pes * array.multipliers * act_bits * choices
     parts = Counter(
         {
             "selected bits": selected,
-            "tree bits": (products - pes * plan.packed) * _product_bits(plan),
+            "tree bits": tree,
             "psum bits": pes * plan.packed * plan.acc_bits,
             "accumulator bits": plan.width * plan.acc_bits,
             "drained bits": plan.acc_bits * plan.lanes_out * select_luts(plan.drain_cycles),
@@ -88,6 +92,8 @@ def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     array = plan.array
     parts = {"RAM": output_buffer_luts(plan)}
     products = array.rows * array.columns * array.multipliers
+    if plan.single_bits is not None:
+        return parts
     if plan.multiplier_kind is MultiplierKind.LUT:
         act_bits = plan.input.type.bits
         parts["multiplied bits"] = (
@@ -111,13 +117,17 @@ def _window_luts(plan: ConvPlan, reloadable: bool) -> Parts:
 
 
 def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
-    array, act_bits = plan.array, plan.input.type.bits
+    array, act_bits = plan.array, plan.stored.bits
     pes = array.rows * array.columns
     group_bits = plan.group * act_bits
     products = pes * array.multipliers
+    operands = products * (act_bits + plan.packed * plan.weight_bits)
+    results = products * _product_bits(plan)
+    if plan.single_bits is not None:
+        operands, results = products, pes * count_tree(array.multipliers).registers
     parts = {
-        "operand bits": products * (act_bits + plan.packed * plan.weight_bits),
-        "product bits": products * _product_bits(plan),
+        "operand bits": operands,
+        "product bits": results,
         "psum bits": pes * plan.packed * plan.acc_bits,
         "accumulator bits": plan.width * plan.acc_bits,
         "held bits": sum(plan.hold_delays) * plan.acc_bits,
@@ -134,7 +144,7 @@ def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
 
 
 def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
-    if plan.multiplier_kind is MultiplierKind.DSP:
+    if plan.multiplier_kind is MultiplierKind.DSP or plan.single_bits is not None:
         return {}
     array, width = plan.array, plan.weight_bits * (plan.input.type.bits + TREE_BITS)
     return {"multiplied bits": array.total * plan.packed * width}
@@ -257,6 +267,12 @@ def _scaled_bits(plan: RequantizedEngine) -> int:
         case PoolPlan() | AddPlan() | MultiplyPlan():
             bits = plan.sum_bits + plan.scale_bits
     return max(bits, plan.offset_bits) + 1 if plan.offset_bits else bits
+
+
+def _counting_luts(bits: int) -> int:
+    """LUTs that compare and count the bits of a PE: two for each adder of three bits."""
+    tree = count_tree(bits)
+    return bits + 2 * tree.adders + tree.width * tree.adds_rows
 
 
 def _product_bits(plan: ConvPlan) -> int:

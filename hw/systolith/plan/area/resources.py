@@ -135,8 +135,9 @@ def engine_resources(
         same = getattr(plan, part.value) is kind
         return part_logic(plan if same else replace(plan, **change), part, reloadable=reloadable)
 
+    in_luts = {MultiplierKind.LUT} if plan.single_bits is None else set(MultiplierKind)
     multipliers = [
-        (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(EnginePart.MULTIPLIERS, kind))
+        (kind, 0 if kind in in_luts else total, logic_with(EnginePart.MULTIPLIERS, kind))
         for kind in kinds
     ]
 

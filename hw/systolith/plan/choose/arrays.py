@@ -9,6 +9,7 @@ from systolith.devices.budget import Budget, Resources
 from systolith.network import Conv2d, IntegerNetwork, Linear, identifier
 from systolith.plan.choose.solver import choose
 from systolith.plan.sizes.array_shape import ArrayShape
+from systolith.plan.sizes.reduction import Reduction
 from systolith.plan.sizes.workload import Workload, engine_problems, workload_of
 
 __all__ = ["array_problems", "array_shapes", "choose_arrays", "least_cycles", "resolve_layer_names"]
@@ -19,6 +20,7 @@ def least_cycles(work: Workload, array: ArrayShape) -> int:
 
     :meth:`Workload.transfers` says how wide the stream can be.
     """
+    work = work.on(array)
     folds = (
         work.reads.folds(array.rows)
         * ceil(work.slots / array.multipliers)
@@ -58,10 +60,15 @@ def array_problems(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) ->
         if any(engine_problems(network, layers[name])):
             continue
         work = workload_of(network, layers[name])
+        sizes = work.multipliers
+        if array.multipliers not in sizes:
+            rule = f"1..{sizes[-1]}" if work.single_bits is None else f"a divisor of {sizes[-1]}"
+            yield f"array for '{name}': multipliers must be {rule}, got {array.multipliers}"
+        else:
+            work = work.on(array)
         for what, given, most in (
             ("rows", array.rows, work.reduction),
             ("columns", array.columns, ceil(work.filters / max(array.packed, 1))),
-            ("multipliers", array.multipliers, work.slots),
             ("packed", array.packed, work.packed),
         ):
             if not 1 <= given <= most:
@@ -113,11 +120,8 @@ def array_shapes(work: Workload) -> list[ArrayShape]:
     return [
         ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=packed)
         for packed in sorted({work.packed, 1}, reverse=True)
-        for rows, columns, multipliers in product(
-            sorted(_row_sizes(work), reverse=True),
-            _column_sizes(work, packed),
-            _fold_sizes(work.slots),
-        )
+        for rows, sizes in _pe_sizes(work)
+        for columns, multipliers in product(_column_sizes(work, packed), sizes)
     ]
 
 
@@ -142,11 +146,26 @@ def _frontier(work: Workload, fixed: ArrayShape | None) -> list[_Option]:
     return frontier
 
 
-def _row_sizes(work: Workload) -> list[int]:
+def _pe_sizes(work: Workload) -> list[tuple[int, list[int]]]:
+    """Numbers of rows, the most first, each with the numbers of multipliers of its PEs."""
+    sizes = work.multipliers if work.single_bits else _fold_sizes(work.slots)
+    grouped = {
+        multipliers: work.on(ArrayShape(rows=1, columns=1, multipliers=multipliers)).reads
+        for multipliers in sizes
+    }
+    rows = {reads: _row_sizes(reads) for reads in set(grouped.values())}
+    numbers = sorted({number for several in rows.values() for number in several}, reverse=True)
+    return [
+        (number, [size for size, reads in grouped.items() if number in rows[reads]])
+        for number in numbers
+    ]
+
+
+def _row_sizes(reads: Reduction) -> list[int]:
     """The fewest rows for each pair of numbers of folds and of banks."""
     fewest: dict[tuple[int, int], int] = {}
-    for rows in range(1, work.reduction + 1):
-        fewest.setdefault((work.reads.folds(rows), work.reads.banks(rows)), rows)
+    for rows in range(1, reads.length + 1):
+        fewest.setdefault((reads.folds(rows), reads.banks(rows)), rows)
     return list(fewest.values())
 
 

@@ -148,9 +148,12 @@ def conv_options(
 ) -> list[EngineOption]:
     """List the engines of a convolution or linear layer for each of some array shapes.
 
-    LUTs multiply only if the budget limits both LUTs and DSP multipliers.
+    LUTs multiply only if the budget limits both LUTs and DSP multipliers. Single bits are always
+    counted in LUTs.
     """
     kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
+    if work.single_bits:
+        kinds = [MultiplierKind.LUT]
     windows = _windows(budget)
     weights = windows if reloadable else list(MemoryKind)
     return [

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from systolith.network import Tensor
+from systolith.network import ActType, Tensor
 from systolith.plan.engines.requantizing_plan import RequantizingPlan
 from systolith.plan.engines.windowed_plan import WindowedPlan
-from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind, SingleBits
 from systolith.plan.sizes.latency import (
     COLLECT_LATENCY,
     FETCH_LATENCY,
@@ -17,6 +17,7 @@ from systolith.plan.sizes.latency import (
     READ_LATENCY,
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.popcount import count_tree
 from systolith.plan.sizes.reduction import Reduction
 
 __all__ = ["ConvPlan"]
@@ -65,7 +66,10 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
         Words of each activation memory; a power of two.
     scale_bits, offset_bits, rounds_twice, has_slopes, threshold_bits
         As in :class:`RequantizingPlan`.
+    single_bits : SingleBits, optional
+        What the bits of activations stand for if PEs count equal bits instead of multiplying.
     multiplier_kind : MultiplierKind
+        LUTs if PEs count bits.
     weight_memory, window_memory : MemoryKind
         Memories of weights and of activations.
     """
@@ -82,6 +86,7 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
     weight_bits: int
     acc_bits: int
     biased_bits: int
+    single_bits: SingleBits | None = None
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
     window_memory: MemoryKind = MemoryKind.BLOCK
@@ -163,8 +168,39 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
         return ceil(self.filters / self.width)
 
     @property
+    def stored(self) -> ActType:
+        """Type of activations as window buffer and PEs hold them."""
+        if self.single_bits is SingleBits.SIGNS:
+            return ActType(bits=1, signed=False)
+        return self.input.type
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether each multiplier has an activation of the group of its own, without an index."""
+        return self.single_bits is not None and self.group == self.array.multipliers
+
+    @property
+    def has_idle_rows(self) -> bool:
+        """Whether a row may have no part of the sum in some fold; such a fold counts nothing."""
+        return self.skips_taps or self.array.rows * self.folds > self.reads.length
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What rows say about the bits that they read, where PEs must know.
+
+        "outside" : the tap lies in the padding.
+        "idle" : the row has no part of the sum in this fold.
+        """
+        if self.single_bits is None:
+            return ()
+        pads = self.single_bits is SingleBits.SIGNS and any(self.window.padding)
+        return ("outside",) * pads + ("idle",) * self.has_idle_rows
+
+    @property
     def index_widths(self) -> tuple[int, int, int]:
         """Widths of the fields of a weight's index, lowest first: lane of a word, word, tap."""
+        if self.takes_all:
+            return 0, 0, 0
         if self.feed is Feed.GATHERED:
             sizes = (self.group, self.words_per_pixel, self.window.taps)
         else:
@@ -191,7 +227,7 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
         return Memories(
             count=self.array.pes if self.feed is Feed.GATHERED else self.array.rows,
             depth=self.buffer_depth,
-            width=self.group * self.input.type.bits,
+            width=self.group * self.stored.bits,
         )
 
     @property
@@ -207,14 +243,18 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
     @property
     def multiply_latency(self) -> int:
         """Cycles from operands to product. A tree of LUTs has a leaf for each weight bit."""
+        if self.single_bits is not None:
+            return 0
         if self.multiplier_kind is MultiplierKind.LUT:
             return (self.weight_bits - 1).bit_length()
         return MULTIPLIER_LATENCY
 
     @property
     def pe_latency(self) -> int:
-        """Cycles from activations to partial sum; one more for each doubling of multipliers."""
+        """Cycles from activations to partial sum; more for several multipliers."""
         adders = (self.array.multipliers - 1).bit_length()
+        if self.single_bits is not None:
+            adders = count_tree(self.array.multipliers).latency
         return PE_LATENCY + self.multiply_latency + adders
 
     @cached_property

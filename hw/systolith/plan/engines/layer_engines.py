@@ -27,7 +27,7 @@ from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
-from systolith.plan.sizes.array_shape import ArrayShape, Feed
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.sizes.requantizer_widths import (
     offset_bits,
     scale_bits,
@@ -60,6 +60,7 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
     lanes : int, optional
         Channels in one word of the window if weights are gathered; a divisor of all channels.
     """
+    work = work.on(array)
     pass_cycles = work.reads.folds(array.rows) * ceil(work.slots / array.multipliers)
     width, banks = array.width, 1
     match work.feed:
@@ -93,6 +94,8 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         rounds_twice=work.rounds_twice,
         has_slopes=work.has_slopes,
         threshold_bits=work.threshold_bits,
+        single_bits=work.single_bits,
+        multiplier_kind=MultiplierKind.DSP if work.single_bits is None else MultiplierKind.LUT,
     )
 
 

@@ -51,6 +51,11 @@ class WindowedPlan:
         raise NotImplementedError
 
     @property
+    def marks(self) -> tuple[str, ...]:
+        """What rows say about the activations that they read; see :class:`ConvPlan`."""
+        return ()
+
+    @property
     def folds(self) -> int:
         """Entries of a row's table of taps."""
         raise NotImplementedError

@@ -6,7 +6,7 @@ from numbers import Integral
 
 from systolith.plan.errors import PlanError
 
-__all__ = ["ArrayShape", "Feed", "MultiplierKind"]
+__all__ = ["ArrayShape", "Feed", "MultiplierKind", "SingleBits"]
 
 
 class MultiplierKind(Enum):
@@ -16,6 +16,20 @@ class MultiplierKind(Enum):
     """A multiplier of the device."""
     LUT = "LUT"
     """A tree of adders with one term for each bit of the weight; cheap for narrow weights."""
+
+
+class SingleBits(Enum):
+    """What the single bits of activations stand for, where weights are -1 or +1.
+
+    A PE then compares bits of activations with bits of weights, 0 for -1 and 1 for +1, and counts
+    the equal ones: XNOR and popcount. The bias accounts for the rest, see :func:`fold_bias`.
+    """
+
+    NUMBERS = "0 or 1"
+    """Activations of one bit. Padding is the zero point, one of both."""
+    SIGNS = "-1 or +1"
+    """Activations of two bits that are never 0 nor -2; one bit of them is stored. Padding is 0: it
+    counts half of the bits. So sums are twice the count."""
 
 
 class Feed(Enum):
@@ -42,7 +56,8 @@ class ArrayShape:
     columns : int
         PEs that share a row's activations; they divide the filters.
     multipliers : int
-        Multipliers of each PE; they divide the k slots of a group.
+        Multipliers of each PE; they divide the k slots of a group. Products of single bits are
+        counted: a PE of a dense layer then has a divisor of the channels.
     packed : int
         Filters per column, 1 or 2. A multiplier computes that many products, if weights are narrow
         and both filters read the same activations.

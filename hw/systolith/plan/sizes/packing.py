@@ -41,11 +41,15 @@ class PackedWeights:
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """What a row reads in one fold: kernel position, and word of the pixel in the row's bank."""
+    """What a row reads in one fold: kernel position, and word of the pixel in the row's bank.
+
+    An idle tap repeats another one because the row has no part of the sum in this fold.
+    """
 
     row: int
     column: int
     word: int
+    idle: bool = False
 
 
 def row_taps(plan: ConvPlan, row: int) -> list[Tap]:
@@ -55,9 +59,14 @@ def row_taps(plan: ConvPlan, row: int) -> list[Tap]:
     weights 0.
     """
     width = plan.window.kernel[1]
-    parts = plan.reads.parts(plan.array.rows, row) or [(0, row % plan.banks)]
-    parts += parts[-1:] * (plan.folds - len(parts))
-    return [Tap(*divmod(tap, width), group // plan.banks) for tap, group in parts]
+    parts = plan.reads.parts(plan.array.rows, row)
+    used = len(parts)
+    repeated = parts[-1] if parts else (0, row % plan.banks)
+    parts = [*parts, *[repeated] * (plan.folds - used)]
+    return [
+        Tap(*divmod(tap, width), group // plan.banks, idle=fold >= used)
+        for fold, (tap, group) in enumerate(parts)
+    ]
 
 
 def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from types import MappingProxyType
 
@@ -36,7 +36,7 @@ from systolith.network import (
     Upsample,
     signed_bits,
 )
-from systolith.plan.sizes.array_shape import ArrayShape, Feed
+from systolith.plan.sizes.array_shape import ArrayShape, Feed, SingleBits
 from systolith.plan.sizes.reduction import Reduction
 from systolith.plan.sizes.requantizer_widths import (
     SPARE_BIAS_BITS,
@@ -44,6 +44,7 @@ from systolith.plan.sizes.requantizer_widths import (
     scale_bits,
     threshold_bits,
 )
+from systolith.plan.sizes.single_bits import carries_signs
 from systolith.plan.sizes.window import Window
 
 __all__ = [
@@ -109,6 +110,8 @@ class Workload:
         Whether requantizers multiply negative sums with a factor of their own.
     threshold_bits : int
         Bits of a count of thresholds; 0 if requantizers scale.
+    single_bits : SingleBits, optional
+        What the bits of activations stand for if PEs count equal bits instead of multiplying.
     """
 
     name: str
@@ -129,6 +132,7 @@ class Workload:
     rounds_twice: bool = False
     has_slopes: bool = False
     threshold_bits: int = 0
+    single_bits: SingleBits | None = None
 
     @property
     def filters(self) -> int:
@@ -144,6 +148,36 @@ class Workload:
     def reduction(self) -> int:
         """Parts that one output sums over: channel groups at kept taps."""
         return self.reads.length
+
+    @property
+    def multipliers(self) -> list[int]:
+        """Numbers of multipliers that a PE may have, ascending.
+
+        A PE that counts bits has a divisor of all channels if the layer is dense, else of the k
+        slots.
+        """
+        if self.single_bits is None:
+            return list(range(1, self.slots + 1))
+        most = self.channels if self._groups_freely else self.slots
+        return [number for number in range(1, most + 1) if most % number == 0]
+
+    @property
+    def _groups_freely(self) -> bool:
+        """Whether a PE can take any number of neighbouring channels at once."""
+        dense = self.group == 1 and self.feed is Feed.ROWS and self.reads.reads is None
+        return self.single_bits is not None and dense
+
+    def on(self, array: ArrayShape) -> "Workload":
+        """Group the channels of a dense layer as the PEs of an array take them."""
+        if not self._groups_freely or array.multipliers == 1:
+            return self
+        groups = self.channels // array.multipliers
+        return replace(
+            self,
+            slots=array.multipliers,
+            group=array.multipliers,
+            reads=replace(self.reads, groups=groups),
+        )
 
     def transfers(self, array: ArrayShape) -> int:
         """Fewest input transfers of a pixel: at most one group for each of the rows' memories."""
@@ -168,7 +202,9 @@ def workload_of(
     image = image_of(network, layer)
     slots, group = _slots_and_group(layer, image)
     depthwise = _is_depthwise(layer)
-    acc_bits = wide(layer, image)
+    single_bits = _single_bits(network, layer, reloadable)
+    acc_bits = _count_bits(layer, single_bits) if single_bits else wide(layer, image)
+    biases = fold_bias(layer, image.type, single_bits)
     return Workload(
         name=layer.name,
         window=window_of(network, layer),
@@ -179,36 +215,65 @@ def workload_of(
         reads=_reads(layer, image, group),
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
         feed=_feed(layer, image),
-        packed=_filters_per_multiplier(layer, image),
+        packed=1 if single_bits else _filters_per_multiplier(layer, image),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
-        offset_bits=offset_bits(
-            acc_bits, fold_bias(layer, image.type), layer.requantize, reloadable=reloadable
-        ),
+        offset_bits=offset_bits(acc_bits, biases, layer.requantize, reloadable=reloadable),
         rounds_twice=layer.requantize.rounding is Rounding.TFLITE,
         has_slopes=layer.requantize.negative is not None,
         threshold_bits=threshold_bits(layer.requantize),
-        weight_bits=max(layer.weight_bits, 2),
+        weight_bits=1 if single_bits else max(layer.weight_bits, 2),
         acc_bits=acc_bits,
-        biased_bits=_biased_bits(layer, image, acc_bits, reloadable),
+        biased_bits=_biased_bits(layer, biases, acc_bits, reloadable),
+        single_bits=single_bits,
     )
 
 
-def fold_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
+def fold_bias(
+    layer: Conv2d | Linear, act: ActType, single_bits: SingleBits | None = None
+) -> IntArray:
     """Subtract the zero point's share of the sum from the bias; padding reads as the zero point.
+
+    Where PEs count equal bits, the bias contains the difference between sums and counts, too. With
+    activations q of 0 or 1, a weight of -1 counts ``1 - q`` in place of ``-q``. With signs, n
+    products of which p are +1 sum to ``2 p - n``.
 
     Returns
     -------
     array of int64, shape (F,)
     """
     weight = layer.weight.reshape(len(layer.weight), -1)
-    return np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
+    bias = np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
+    match single_bits:
+        case SingleBits.NUMBERS:
+            return np.asarray(bias - (weight < 0).sum(axis=1))
+        case SingleBits.SIGNS:
+            return np.asarray(bias - (weight != 0).sum(axis=1))
+        case None:
+            return bias
 
 
-def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadable: bool) -> int:
+def _single_bits(
+    network: IntegerNetwork, layer: Conv2d | Linear, reloadable: bool
+) -> SingleBits | None:
+    """Decide whether PEs count equal bits; loaded parameters may break the rule of signs."""
+    image = image_of(network, layer)
+    if layer.weight_bits != 1 or _feed(layer, image) is Feed.GATHERED:
+        return None
+    if image.type.bits == 1:
+        return SingleBits.NUMBERS
+    return SingleBits.SIGNS if not reloadable and carries_signs(network, layer.input) else None
+
+
+def _count_bits(layer: Conv2d | Linear, single_bits: SingleBits) -> int:
+    """Width of the count of a filter's bits; of twice the count for signs."""
+    most = _most_kept(layer) * (2 if single_bits is SingleBits.SIGNS else 1)
+    return signed_bits(0, most)
+
+
+def _biased_bits(layer: Conv2d | Linear, biases: IntArray, acc_bits: int, reloadable: bool) -> int:
     """Width of a sum plus its bias; of the sum alone if an offset contains the bias."""
     if layer.requantize.offset is not None:
         return acc_bits
-    biases = fold_bias(layer, image.type)
     own_bits = signed_bits(int(biases.min()), int(biases.max()))
     return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
 
@@ -362,16 +427,7 @@ def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
 
 def _any_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
     """Width of all partial sums of raw activations times any weights of the pattern."""
-    pattern, (channels, *kernel) = layer.pattern, layer.weight.shape[1:]
-    taps = math.prod(kernel)
-    if isinstance(pattern.taps, Strided):
-        taps = ceil(taps / pattern.taps.stride)
-    kept = channels * taps
-    match pattern.select:
-        case KOutOfN(k=k, n=n):
-            kept = kept * k // n
-        case PerNeuron(k=k):
-            kept = k
+    kept = _most_kept(layer)
     bits = max(layer.weight_bits, 2)
     products = [
         weight * act
@@ -379,3 +435,18 @@ def _any_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
         for act in (image.type.low, image.type.high)
     ]
     return signed_bits(kept * min(products), kept * max(products))
+
+
+def _most_kept(layer: Conv2d | Linear) -> int:
+    """Most weights that a filter keeps, whatever its weights."""
+    pattern, (channels, *kernel) = layer.pattern, layer.weight.shape[1:]
+    taps = math.prod(kernel)
+    if isinstance(pattern.taps, Strided):
+        taps = ceil(taps / pattern.taps.stride)
+    kept: int = channels * taps
+    match pattern.select:
+        case KOutOfN(k=k, n=n):
+            kept = kept * k // n
+        case PerNeuron(k=k):
+            kept = k
+    return kept
