@@ -235,7 +235,7 @@ def plan_network(
     PlanError.raise_if_any(
         [
             *unsupported_layers(network),
-            *array_problems(network, shapes),
+            *array_problems(network, shapes, reloadable=reloadable),
             *_goal_problems(multipliers, budget, cycles),
         ]
     )

@@ -67,7 +67,7 @@ MOST_FRAMES = 3
 MAX_SEED = 9999
 CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
-    *("concatenation", "selection", "blocks"),
+    *("concatenation", "selection", "blocks", "class"),
     *("addition", "table", "dilated", "areas", "padding", "cropping", "upsampling"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(

@@ -99,7 +99,7 @@ class NetworkDrawing:
         """Draw layer after layer; each reads the last or any other layer."""
         for _ in range(self.choices.integer(1, most_layers)):
             self._draw_layer(self._draw_source(), additions)
-        return self.finish()
+        return draw_single_bits(self.choices, self.finish(), most_layers)
 
     def _draw_source(self) -> str:
         names = list(self.shapes)
@@ -202,4 +202,4 @@ class NetworkDrawing:
             layers=tuple(self.layers),
             outputs=(*outputs[start:], *outputs[:start]),
         )
-        return draw_single_bits(self.choices, draw_tflite_scales(self.choices, network))
+        return draw_tflite_scales(self.choices, network)

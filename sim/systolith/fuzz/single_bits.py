@@ -11,6 +11,7 @@ from systolith.network import (
     Add,
     Concat,
     Conv2d,
+    Flatten,
     IntegerNetwork,
     Layer,
     Linear,
@@ -24,16 +25,17 @@ from systolith.network import (
 
 __all__ = ["draw_single_bits"]
 
-SINGLE_BITS = 8
+SINGLE_BITS = 10
 """Percentage of networks whose values are single bits."""
 SIGNED_PAIR = ActType(bits=2, signed=True)
 MOST_OFFSET = 9
 
 
-def draw_single_bits(choices: Choices, network: IntegerNetwork) -> IntegerNetwork:
+def draw_single_bits(choices: Choices, network: IntegerNetwork, most_layers: int) -> IntegerNetwork:
     """Sometimes give all layers the same single bits: 0 and 1, or -1 and +1 in two bits.
 
-    Weights are -1 and +1, in the same patterns. A table makes signs of the input.
+    Weights are -1 and +1, in the same patterns. A table makes signs of the input, if there
+    may be one more of at most `most_layers` layers, not counting flattenings.
     """
     if not choices.chance(SINGLE_BITS):
         return network
@@ -44,7 +46,8 @@ def draw_single_bits(choices: Choices, network: IntegerNetwork) -> IntegerNetwor
         act = ActType(bits=1, signed=False, zero_point=choices.integer(0, 1))
     layers: list[Layer] = []
     types, source = {INPUT: act}, INPUT
-    if signs:
+    count = sum(not isinstance(layer, Flatten) for layer in network.layers)
+    if signs and count < most_layers:
         source = f"{network.layers[0].name}_signs"
         values = rng.choice([-1, 1], 1 << act.bits)
         layers.append(Table(name=source, input=INPUT, values=values, output=act))

@@ -10,7 +10,7 @@ from tests.support.pipeline_bench import run_frames
 from tests.support.single_bits import bit_network, sign_network
 from tests.support.slow import first_few
 
-FRAMES = 2
+FRAMES = 1
 ARRAYS = {
     "dense": ArrayShape(rows=5, columns=2, multipliers=2),
     "depthwise": ArrayShape(rows=4, columns=2),

@@ -46,7 +46,9 @@ def resolve_layer_names(
     return resolved
 
 
-def array_problems(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
+def array_problems(
+    network: IntegerNetwork, arrays: Mapping[str, ArrayShape], *, reloadable: bool = False
+) -> Iterator[str]:
     """Name every array whose layer does not exist, or that does not fit its layer."""
     layers = {layer.name: layer for layer in network.layers if isinstance(layer, Conv2d | Linear)}
     for name, array in arrays.items():
@@ -59,7 +61,7 @@ def array_problems(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) ->
             continue
         if any(engine_problems(network, layers[name])):
             continue
-        work = workload_of(network, layers[name])
+        work = workload_of(network, layers[name], reloadable=reloadable)
         sizes = work.multipliers
         if array.multipliers not in sizes:
             rule = f"1..{sizes[-1]}" if work.single_bits is None else f"a divisor of {sizes[-1]}"

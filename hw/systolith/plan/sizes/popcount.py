@@ -60,7 +60,7 @@ def count_tree(bits: int) -> CountTree:
     >>> [count_tree(bits).latency for bits in (1, 2, 3, 4, 8, 64)]
     [0, 1, 1, 2, 4, 10]
     """
-    heights = [(bits,)]
+    heights: list[tuple[int, ...]] = [(bits,)]
     while max(heights[-1]) > ADDED - 1:
         level = heights[-1]
         sums = [height - height // ADDED * (ADDED - 1) for height in level]

@@ -123,3 +123,12 @@ def test_the_planner_counts_many_bits_at_once() -> None:
     plan = plan_network(sign_network(), budget=Budget(dsps=16, luts=30000))
     sizes = {engine.name: engine.array.multipliers for engine in plan.convolutions}
     assert sizes["second"] > 1
+
+
+def test_arrays_are_judged_as_the_design_computes_them() -> None:
+    """A reloadable design multiplies signs: a PE takes one channel, a column two filters."""
+    array = ArrayShape(rows=2, columns=2, packed=2)
+    plan = plan_network(sign_network(), arrays={"second": array}, reloadable=True)
+    assert {engine.name: engine.array for engine in plan.convolutions}["second"] == array
+    with pytest.raises(PlanError, match="packed must be 1..1, got 2"):
+        plan_network(sign_network(), arrays={"second": array})
