@@ -1,4 +1,4 @@
-"""LUTs of products of few bits on an ECP5: PEs that multiply, PEs that count, whole engines.
+"""LUTs of products of few bits on an ECP5: PEs that multiply, and PEs that count.
 
 python -m benchmarks.physical.products
 """
@@ -9,27 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from amaranth.lib import wiring
 
-from benchmarks.physical.operators import synthesize_operator
 from benchmarks.results import write_result
-from systolith.build import CellCounts, count_cells, read_netlist, synthesize
-from systolith.devices import Budget, find_part
+from systolith.build import count_cells, read_netlist, synthesize
+from systolith.devices import find_part
 from systolith.emit import to_verilog
 from systolith.gateware import PE, Technology
 from systolith.gateware.array.count_pe import CountPE
 from systolith.gateware.array.pe import PEShape
-from systolith.network import ActType, Conv2d, IntegerNetwork, Requantize, Tensor
-from systolith.plan import MultiplierKind, SingleBits, plan_network
+from systolith.network import ActType
+from systolith.plan import MultiplierKind, SingleBits
 
 RESULT = Path(__file__).parent / "results" / "products.json"
 SUM_BITS = 12
 WIDTHS = (1, 8, 16, 32, 64)
 """Products per cycle of a PE that counts equal bits."""
-CHANNELS, PIXELS = 32, 8
-PACES = (1152, 4608)
-"""Cycles per frame of the engines: 512 and 128 products per cycle."""
 STORED = ((1, 2), (2, 2), (8, 2))
 """Bits of activations, and of weights as PEs store them; weights of one bit are stored in two."""
 
@@ -52,42 +47,6 @@ def _counting(width: int) -> PEShape:
     return replace(shape, group=width, multipliers=width, single_bits=SingleBits.NUMBERS)
 
 
-def _network(weight_bits: int) -> IntegerNetwork:
-    """Make a convolution of activations 0 and 1 with weights -1 and +1, stored in some bits."""
-    rng = np.random.default_rng(0)
-    layer = Conv2d(
-        name="op",
-        input="input",
-        weight=rng.choice([-1, 1], (CHANNELS, CHANNELS, 3, 3)),
-        bias=rng.integers(-9, 9, CHANNELS),
-        requantize=Requantize(multiplier=np.array([1]), shift=np.array([0])),
-        output=ActType(bits=1, signed=False),
-        weight_bits=weight_bits,
-        padding=(1, 1, 1, 1),
-    )
-    image = Tensor((CHANNELS, PIXELS, PIXELS), ActType(bits=1, signed=False))
-    return IntegerNetwork(input=image, layers=(layer,))
-
-
-def _engine(weight_bits: int, cycles: int, dsps: int, folder: Path) -> dict[str, Any]:
-    """Synthesize the engine that the planner chooses for a pace; weights are in LUTs."""
-    budget = Budget(luts=84_000, dsps=dsps, block_rams=0)
-    plan = plan_network(_network(weight_bits), budget=budget, cycles=cycles)
-    (engine,) = plan.convolutions
-    counts = synthesize_operator(plan, folder)
-    total = sum(counts.values(), CellCounts())
-    array = engine.array
-    return {
-        "weights stored in": engine.weight_bits,
-        "counts": engine.single_bits is not None,
-        "cycles": plan.cycles_per_frame,
-        "array": f"{array.rows}x{array.columns}x{array.multipliers}",
-        "packed": array.packed,
-        **{kind: getattr(total, kind) for kind in ("luts", "flip_flops", "dsps", "block_rams")},
-        "planned_luts": plan.resources.luts,
-    }
-
-
 def measure(component: wiring.Component, name: str, folder: Path) -> dict[str, int]:
     """Synthesize a component alone."""
     (folder / f"{name}.v").write_text(to_verilog(component, name, Technology.ECP5))
@@ -105,7 +64,7 @@ def _row(design: str, width: int, counts: Mapping[str, int]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Synthesize every PE and engine, and write the counts."""
+    """Synthesize every PE and write the counts."""
     rows = []
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
@@ -122,13 +81,7 @@ def main() -> None:
         for width in WIDTHS:
             counted = measure(CountPE(_counting(width)), f"count_{width}", folder)
             rows.append(_row("PE that counts equal bits", width, counted))
-        engines = [
-            _engine(weight_bits, cycles, dsps, folder / f"{weight_bits}_{cycles}_{dsps}")
-            for cycles in PACES
-            for weight_bits, dsps in ((1, 0), (2, 0), (2, 156))
-        ]
-    measured = {"rows": rows, "engines": engines}
-    write_result(RESULT, "python -m benchmarks.physical.products", measured)
+    write_result(RESULT, "python -m benchmarks.physical.products", {"rows": rows})
 
 
 if __name__ == "__main__":
