@@ -40,7 +40,7 @@ def draw_single_bits(choices: Choices, network: IntegerNetwork, most_layers: int
     if not choices.chance(SINGLE_BITS):
         return network
     rng = choices.generator()
-    signs = choices.chance(50)
+    signs = choices.chance(75)
     act = SIGNED_PAIR
     if not signs:
         act = ActType(bits=1, signed=False, zero_point=choices.integer(0, 1))
