@@ -73,8 +73,11 @@ def draw_single_bits(choices: Choices, network: IntegerNetwork, most_layers: int
 def _read_instead(layer: Layer, source: str) -> Layer:
     """Let a layer that reads the network's input read `source`."""
     inputs = tuple(source if name == INPUT else name for name in layer.inputs)
-    if isinstance(layer, Add | Concat | Multiply):
+    if isinstance(layer, Concat):
         return replace(layer, inputs=inputs)
+    if isinstance(layer, Add | Multiply):
+        first, second = inputs
+        return replace(layer, inputs=(first, second))
     return replace(layer, input=inputs[0])
 
 

@@ -48,7 +48,9 @@ def _words(plan: ConvPlan, weight: IntArray, index: IntArray) -> tuple[int, ...]
     bits = plan.weight_bits
     if plan.single_bits is not None:
         weight = (weight > 0).astype(np.int64)
-    lanes = 0 if plan.takes_all else index << (plan.packed * bits)
+    lanes = index << (plan.packed * bits)
+    if plan.takes_all:
+        lanes = np.zeros(weight.shape[:-1], dtype=np.int64)
     for number in range(plan.packed):
         lanes |= (weight[..., number] & ((1 << bits) - 1)) << number * bits
     step = plan.packed * bits + plan.index_bits
