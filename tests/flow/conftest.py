@@ -1,6 +1,7 @@
-"""A browser for the pages that a run writes."""
+"""A browser for the pages that a run writes, and no user's modules of an earlier test."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,3 +29,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.downloads = Path(folder)
     yield driver
     driver.quit()
+
+
+@pytest.fixture(autouse=True)
+def _forgets_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands run in this process, and many tests have a ``my_model`` of their own."""
+    yield
+    written = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(written):
+            del sys.modules[name]

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -110,5 +109,3 @@ def test_your_checkpoint(
     )
     assert min(before, after, sparse) > 80 and abs(before - after) < 3
     assert Path("out/mine/network.json").exists()
-    for name in ("my_model", "my_data"):
-        sys.modules.pop(name)
