@@ -24,7 +24,7 @@ from systolith.prune import (
     check_patterns,
     prunable_layers,
 )
-from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
+from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare, reconstruct_
 from systolith.train import evaluate
 
 WEIGHT_DECAY = 1e-4
@@ -51,10 +51,12 @@ class Case:
     bits : tuple of int
         Widths of weights; activations have 8 bits.
     prune_epochs, quantize_epochs : int
-        Epochs of sparse float training, and of quantized training for each width.
+        Epochs of sparse float training, and of quantized training for each width; 0 rounds by
+        reconstruction, without training.
     teacher : str, optional
-        Network whose logits float training is distilled from; quantized training has labels only.
-        Its logits have larger gradients, and convolutions without batch norm diverge.
+        Network whose logits both trainings are distilled from. Its logits have larger gradients
+        than labels: at a `quantize_rate` of 0.01 convolutions, which have no batch norms then,
+        diverge.
     ema : float, optional
         Decay of the averaged weights.
     """
@@ -149,7 +151,7 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
         "teacher": case.teacher,
         "seed": case.seed,
         "epochs_prune": epochs,
-        "epochs_quantize": bench.epochs(case.quantize_epochs),
+        "epochs_quantize": case.quantize_epochs and bench.epochs(case.quantize_epochs),
         "moved": pruned["moved"],
         "accuracy_dense_float": dense,
         "accuracy_pruned_float": evaluate(model, data.test_images, data.test_labels),
@@ -178,17 +180,21 @@ def quantized_accuracy(
 
     def train() -> Mapping[str, Any]:
         quantized = prepare(model, data.calibration_images, config, masks)
-        bench.fit(
-            name,
-            quantized,
-            data,
-            epochs=bench.epochs(case.quantize_epochs),
-            learning_rate=case.quantize_rate,
-            warmup=0.05,
-            weight_decay=0.0,
-            seed=case.seed + 1,
-            ema=case.ema,
-        )
+        if case.quantize_epochs:
+            bench.fit(
+                name,
+                quantized,
+                data,
+                epochs=bench.epochs(case.quantize_epochs),
+                learning_rate=case.quantize_rate,
+                warmup=0.05,
+                weight_decay=0.0,
+                seed=case.seed + 1,
+                teacher=bench.teacher(case.teacher, case.network),
+                ema=case.ema,
+            )
+        else:
+            reconstruct_(quantized, data.calibration_images)
         integers = lower(quantized, name=name.replace("-", "_"))
         save(integers, bench.folder / "networks" / f"{name}.json")
         return {
@@ -247,14 +253,14 @@ def distilled() -> list[Case]:
         method="dense",
         teacher="resnet20",
         learning_rate=0.03,
-        quantize_rate=0.01,
+        quantize_rate=0.0005,
     )
     sparse = replace(resnet8, method="dpp", k=1, n=4)
     resnet20 = replace(sparse, network="resnet20", teacher="resnet56")
     return [
         replace(sparse, shared_by=2, prune_epochs=60, quantize_epochs=10),
         replace(sparse, prune_epochs=60, quantize_epochs=5, bits=(8,)),
-        replace(resnet8, prune_epochs=40, quantize_epochs=5, bits=(8,)),
+        replace(resnet8, prune_epochs=40, quantize_epochs=3, bits=(8,)),
         replace(resnet20, prune_epochs=24, quantize_epochs=3, bits=(8, 4)),
     ]
 
