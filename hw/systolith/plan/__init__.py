@@ -43,12 +43,12 @@ from systolith.plan.sizes.requantizer_widths import (
     trailing_zeros,
     zeros_at_end,
 )
+from systolith.plan.sizes.sums import fold_bias
 from systolith.plan.sizes.threshold_search import ThresholdSearch, memory_of
 from systolith.plan.sizes.window import Window
 from systolith.plan.sizes.workload import (
     Workload,
     engine_problems,
-    fold_bias,
     output_ports,
     source_of,
     workload_of,

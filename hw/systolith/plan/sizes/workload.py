@@ -1,6 +1,5 @@
 """What a layer asks of its engine, and why some layers have none."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
@@ -11,7 +10,6 @@ import numpy as np
 from systolith.network import (
     INPUT,
     USUAL_MULTIPLIER_BITS,
-    ActType,
     Add,
     AllTaps,
     ArgMax,
@@ -19,7 +17,6 @@ from systolith.network import (
     Concat,
     Conv2d,
     Flatten,
-    IntArray,
     IntegerNetwork,
     KOutOfN,
     Layer,
@@ -30,27 +27,30 @@ from systolith.network import (
     PerNeuron,
     Rounding,
     SelectChannels,
-    Strided,
     Table,
     Tensor,
     Upsample,
-    signed_bits,
 )
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, SingleBits
 from systolith.plan.sizes.reduction import Reduction
 from systolith.plan.sizes.requantizer_widths import (
-    SPARE_BIAS_BITS,
     offset_bits,
     scale_bits,
     threshold_bits,
 )
 from systolith.plan.sizes.single_bits import carries_signs
+from systolith.plan.sizes.sums import (
+    any_sum_bits,
+    biased_bits,
+    count_bits,
+    fold_bias,
+    partial_sum_bits,
+)
 from systolith.plan.sizes.window import Window
 
 __all__ = [
     "Workload",
     "engine_problems",
-    "fold_bias",
     "image_of",
     "output_ports",
     "source_of",
@@ -198,12 +198,12 @@ def workload_of(
     Sums are as wide as the layer's own weights need; if `reloadable`, as wide as any weights of the
     same pattern need.
     """
-    wide = _any_sum_bits if reloadable else _partial_sum_bits
+    wide = any_sum_bits if reloadable else partial_sum_bits
     image = image_of(network, layer)
     slots, group = _slots_and_group(layer, image)
     depthwise = _is_depthwise(layer)
     single_bits = _single_bits(network, layer, reloadable)
-    acc_bits = _count_bits(layer, single_bits) if single_bits else wide(layer, image)
+    acc_bits = count_bits(layer, single_bits) if single_bits else wide(layer, image)
     biases = fold_bias(layer, image.type, single_bits)
     return Workload(
         name=layer.name,
@@ -223,33 +223,9 @@ def workload_of(
         threshold_bits=threshold_bits(layer.requantize),
         weight_bits=1 if single_bits else max(layer.weight_bits, 2),
         acc_bits=acc_bits,
-        biased_bits=_biased_bits(layer, biases, acc_bits, reloadable),
+        biased_bits=biased_bits(layer, biases, acc_bits, reloadable),
         single_bits=single_bits,
     )
-
-
-def fold_bias(
-    layer: Conv2d | Linear, act: ActType, single_bits: SingleBits | None = None
-) -> IntArray:
-    """Subtract the zero point's share of the sum from the bias; padding reads as the zero point.
-
-    Where PEs count equal bits, the bias contains the difference between sums and counts, too. With
-    activations q of 0 or 1, a weight of -1 counts ``1 - q`` in place of ``-q``. With signs, n
-    products of which p are +1 sum to ``2 p - n``.
-
-    Returns
-    -------
-    array of int64, shape (F,)
-    """
-    weight = layer.weight.reshape(len(layer.weight), -1)
-    bias = np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
-    match single_bits:
-        case SingleBits.NUMBERS:
-            return np.asarray(bias - (weight < 0).sum(axis=1))
-        case SingleBits.SIGNS:
-            return np.asarray(bias - (weight != 0).sum(axis=1))
-        case None:
-            return bias
 
 
 def _single_bits(
@@ -262,20 +238,6 @@ def _single_bits(
     if image.type.bits == 1:
         return SingleBits.NUMBERS
     return SingleBits.SIGNS if not reloadable and carries_signs(network, layer.input) else None
-
-
-def _count_bits(layer: Conv2d | Linear, single_bits: SingleBits) -> int:
-    """Width of the count of a filter's bits; of twice the count for signs."""
-    most = _most_kept(layer) * (2 if single_bits is SingleBits.SIGNS else 1)
-    return signed_bits(0, most)
-
-
-def _biased_bits(layer: Conv2d | Linear, biases: IntArray, acc_bits: int, reloadable: bool) -> int:
-    """Width of a sum plus its bias; of the sum alone if an offset contains the bias."""
-    if layer.requantize.offset is not None:
-        return acc_bits
-    own_bits = signed_bits(int(biases.min()), int(biases.max()))
-    return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
 
 
 def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:
@@ -413,40 +375,3 @@ def _slots_and_group(layer: Conv2d | Linear, image: Tensor) -> tuple[int, int]:
     if isinstance(select, KOutOfN) and not _is_flattened(layer, image):
         return select.k, select.n
     return 1, 1
-
-
-def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
-    """Width of all partial sums of raw activations times the layer's own weights."""
-    weight = layer.weight.reshape(len(layer.weight), -1)
-    positive = weight.clip(min=0).sum(axis=1)
-    negative = weight.clip(max=0).sum(axis=1)
-    low, high = image.type.low, image.type.high
-    least, most = positive * low + negative * high, positive * high + negative * low
-    return signed_bits(min(int(least.min()), 0), max(int(most.max()), 0))
-
-
-def _any_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
-    """Width of all partial sums of raw activations times any weights of the pattern."""
-    kept = _most_kept(layer)
-    bits = max(layer.weight_bits, 2)
-    products = [
-        weight * act
-        for weight in (-(1 << bits - 1), (1 << bits - 1) - 1)
-        for act in (image.type.low, image.type.high)
-    ]
-    return signed_bits(kept * min(products), kept * max(products))
-
-
-def _most_kept(layer: Conv2d | Linear) -> int:
-    """Most weights that a filter keeps, whatever its weights."""
-    pattern, (channels, *kernel) = layer.pattern, layer.weight.shape[1:]
-    taps = math.prod(kernel)
-    if isinstance(pattern.taps, Strided):
-        taps = ceil(taps / pattern.taps.stride)
-    kept: int = channels * taps
-    match pattern.select:
-        case KOutOfN(k=k, n=n):
-            kept = kept * k // n
-        case PerNeuron(k=k):
-            kept = k
-    return kept
