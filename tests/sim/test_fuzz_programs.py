@@ -16,6 +16,7 @@ from systolith.fuzz.programs import (
     draw_program,
     judge_program,
 )
+from systolith.fuzz.programs.rounding import effect_of_rounding
 from systolith.fuzz.programs.target import HOST_END
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 
@@ -84,6 +85,20 @@ def test_random_programs_are_equal_or_refused(programs: list[Program]) -> None:
     assert {n: each.findings for n, each in verdicts.items() if not each.passed} == {}
     accepted = [number for number, each in verdicts.items() if each.outcome == "accepted"]
     assert len(accepted) > CASES / 3, "a door that refuses most is hardly tested"
+
+
+class _Difference(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + 1.0) - 1.0
+
+
+def test_rounding_has_more_effect_on_small_differences_of_large_values() -> None:
+    images = torch.linspace(-1, 1, 24).reshape(2, 3, 2, 2)
+    large, small = images, images * 0.01
+    effects = [effect_of_rounding(_Difference(), each, 8) for each in (large, small)]
+    assert 1 / 255 < effects[0] < 0.1 < 20 * effects[0] < effects[1]
+    assert effects[0] == effect_of_rounding(_Difference(), large, 8), "the noise has one seed"
+    assert 100 * effect_of_rounding(_Difference(), large, 16) < effects[0]
 
 
 def _dead_code_removed(model: nn.Module, images: Tensor, config: QuantConfig) -> QuantizedModel:

@@ -13,6 +13,7 @@ from systolith.frontend import IntegerModel, lower
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.programs.drawing import draw_program
 from systolith.fuzz.programs.program import Program
+from systolith.fuzz.programs.rounding import effect_of_rounding
 from systolith.fuzz.shrink import remove_parts
 from systolith.fuzz.target import FindingKind, Verdict, suppress_warnings
 from systolith.network import IntegerNetwork, NetworkError, trace
@@ -25,12 +26,10 @@ PrepareFunction = Callable[[nn.Module, Tensor, QuantConfig], QuantizedModel]
 
 WIDE_BITS = 16
 """Bit width of all tensors in the first run, so that rounding hides no error."""
-TOLERANCE = 0.02
-"""Largest error relative to the range of the outputs: ten times that of 16 bits."""
 TABLE_BITS = 8
 """The most bits that a table reads."""
-TABLE_TOLERANCE = 0.2
-"""As `TOLERANCE`, for programs with tables."""
+LEAST_TOLERANCE = 0.02
+"""Of an error relative to the range of the outputs: ten times what 16 bits usually make."""
 HOST_END = re.compile(
     r"((F|torch)\.(softmax|log_softmax|sigmoid|argmax)|self\.(softmax|sigmoid)\d*)"
     r"\(\{0\}(, *(dim=)?-?\d)?\)"
@@ -90,8 +89,8 @@ class ProgramTarget:
 def judge_program(program: Program, door: PrepareFunction = prepare) -> Verdict:
     """Quantize the model of a program, lower it and run it.
 
-    With 16 bits, or 8 if there are tables, the real values of the integers must be close to the
-    outputs of the model. With these bits and with the program's own, the golden arithmetic must
+    With 16 bits, or 8 if there are tables, the real values of the integers must be as close to the
+    outputs of the model as :func:`effect_of_rounding` says. With these bits and with the program's own, the golden arithmetic must
     equal the PyTorch model in integer mode, in every layer.
 
     Parameters
@@ -121,9 +120,9 @@ def _findings(program: Program, door: PrepareFunction) -> Iterator[tuple[Finding
     if tables:
         wide = door(program.model(), images.clone(), _wide(program.signed, TABLE_BITS))
     network = lower(wide)
-    yield from _float_findings(
-        _real(wide, network, images), wanted, TABLE_TOLERANCE if tables else TOLERANCE
-    )
+    effect = effect_of_rounding(logits.model(), images, TABLE_BITS if tables else WIDE_BITS)
+    tolerance = max(LEAST_TOLERANCE, effect)
+    yield from _float_findings(_real(wide, network, images), wanted, tolerance)
     yield from _integer_findings(wide, network, images)
     config = QuantConfig(input_signed=program.signed, **program.config)
     narrow = door(program.model(), images.clone(), config)
