@@ -90,8 +90,8 @@ def judge_program(program: Program, door: PrepareFunction = prepare) -> Verdict:
     """Quantize the model of a program, lower it and run it.
 
     With 16 bits, or 8 if there are tables, the real values of the integers must be as close to the
-    outputs of the model as :func:`effect_of_rounding` says. With these bits and with the program's own, the golden arithmetic must
-    equal the PyTorch model in integer mode, in every layer.
+    outputs of the model as :func:`effect_of_rounding` says. With these bits and with the program's
+    own, the golden arithmetic must equal the PyTorch model in integer mode, in every layer.
 
     Parameters
     ----------
