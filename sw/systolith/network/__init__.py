@@ -16,7 +16,7 @@ from systolith.network.axes import (
 from systolith.network.classes import append_argmax, gives_class
 from systolith.network.errors import NetworkError
 from systolith.network.golden import apply_layer, forward, trace
-from systolith.network.graph import INPUT, IntegerNetwork, identifier
+from systolith.network.graph import INPUT, IntegerNetwork, identifier, rename_inputs
 from systolith.network.grouped import UngroupedWeights, ungroup_pattern, ungroup_weights
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
@@ -132,6 +132,7 @@ __all__ = [
     "load",
     "phase_order",
     "reach_of",
+    "rename_inputs",
     "requantize",
     "roll_network",
     "save",

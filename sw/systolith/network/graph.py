@@ -1,16 +1,16 @@
 """The integer network: a frozen, self-checking DAG of layers."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from systolith.network._fields import Fields, repr_of
 from systolith.network.errors import NetworkError
-from systolith.network.layers import Add, Concat, Layer, Pad2d, Requantized, Table
+from systolith.network.layers import Add, Concat, Layer, Multiply, Pad2d, Requantized, Table
 from systolith.network.numbers import signed_bits
 from systolith.network.tensor import Tensor
 
-__all__ = ["INPUT", "IntegerNetwork", "identifier", "layer_problems"]
+__all__ = ["INPUT", "IntegerNetwork", "identifier", "layer_problems", "rename_inputs"]
 
 INPUT = "input"
 """Name of the network's input, for layers that read it."""
@@ -183,3 +183,13 @@ def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
 def _output(layer: Layer, inputs: list[Tensor]) -> Tensor:
     shape = layer.output_shape([tensor.shape for tensor in inputs])
     return Tensor(shape, layer.output_type([tensor.type for tensor in inputs]))
+
+
+def rename_inputs(layer: Layer, source: Callable[[str], str]) -> Layer:
+    """Return a layer that reads others: `source` gives the new name of each input."""
+    if isinstance(layer, Add | Multiply):
+        first, second = layer.inputs
+        return replace(layer, inputs=(source(first), source(second)))
+    if isinstance(layer, Concat):
+        return replace(layer, inputs=tuple(source(name) for name in layer.inputs))
+    return replace(layer, input=source(layer.inputs[0]))

@@ -1,10 +1,9 @@
 """Networks over time: windows that overlap are computed once, as one tall image."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from systolith.network.errors import NetworkError
-from systolith.network.graph import INPUT, IntegerNetwork
+from systolith.network.graph import INPUT, IntegerNetwork, rename_inputs
 from systolith.network.layers import (
     Add,
     ArgMax,
@@ -94,7 +93,7 @@ def roll_network(network: IntegerNetwork, rows: int) -> RolledNetwork:
             image = _image_before(network, layer.inputs[0])
             rolled = _roll(layer, shapes[0], image)
             hops[layer.name] *= rolled.stride[0] if hasattr(rolled, "stride") else 1
-            layers.append(_rename(rolled, lambda name: sources[name]))
+            layers.append(rename_inputs(rolled, lambda name: sources[name]))
     if problems:
         raise NetworkError(problems)
     (hop,) = {hops[name] for name in network.outputs}
@@ -149,13 +148,3 @@ def _image_before(network: IntegerNetwork, name: str) -> Shape:
         name = layer.input
         shape = network.tensors[name].shape
     return shape if len(shape) == 3 else (shape[0], 1, 1)
-
-
-def _rename(layer: Layer, source: Callable[[str], str]) -> Layer:
-    """Let a layer read other layers."""
-    if isinstance(layer, Add | Multiply):
-        first, second = layer.inputs
-        return replace(layer, inputs=(source(first), source(second)))
-    if isinstance(layer, Concat):
-        return replace(layer, inputs=tuple(source(name) for name in layer.inputs))
-    return replace(layer, input=source(layer.inputs[0]))

@@ -21,7 +21,12 @@ from systolith.tflite.graph import FileOperator, FileTensor
 from systolith.tflite.names import name_layer
 from systolith.tflite.places import find_selection, image_places
 
-__all__ = ["Draft"]
+__all__ = ["ONLY_DILATED", "Draft"]
+
+ONLY_DILATED = (
+    "between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, convolutions of stride 1 and functions of "
+    "each value are supported"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +98,11 @@ class Draft:
         TfliteError
             If no crop and no selection of channels does.
         """
-        if any(x.padding) or x.is_image:
+        if x.is_image:
             return x
+        if x.tensor.shape[:1] > (1,):
+            raise TfliteError([f"reads the parts of an image '{x.tensor.name}'; {ONLY_DILATED}"])
+        x = self.pad(x)
         key = x.layer, x.places.shape, x.places.tobytes()
         if key not in self.arranged:
             self.arranged[key] = self.select(x, x.places, x.tensor)

@@ -7,6 +7,7 @@ from systolith.network import INPUT, NetworkError
 from systolith.tflite.activation import Activation, act_type
 from systolith.tflite.draft import Draft
 from systolith.tflite.errors import TfliteError
+from systolith.tflite.folding import fold_crops
 from systolith.tflite.graph import FileGraph, FileOperator
 from systolith.tflite.inputs import FileInputs, read_inputs
 from systolith.tflite.names import name_layer
@@ -83,13 +84,14 @@ def read_graph(graph: FileGraph, *, class_on_chip: bool = False) -> ReadGraph:
         raise TfliteError(problems)
     ends = _read_ends(graph, values, outputs, draft)
     draft.drop_unread({x.layer for x in ends.values()})
+    draft.layers, values, ends = fold_crops(draft.layers, {**values, **ends}, ends)
     kept = {INPUT, *(layer.name for layer in draft.layers)}
     return ReadGraph(
         inputs=inputs,
         draft=draft,
         values={
             number: x
-            for number, x in {**values, **ends}.items()
+            for number, x in values.items()
             if x.layer in kept and not x.reals and not any(x.padding)
         },
         outputs=ends,

@@ -1,5 +1,6 @@
 """Comparison with TFLite's reference kernels, layer by layer."""
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,12 +16,15 @@ from systolith.tflite.errors import KernelDisagreementError, TfliteError
 from systolith.tflite.graph import FileGraph
 from systolith.tflite.inputs import FileInputs
 from systolith.tflite.places import invert_places
+from systolith.tflite.versions import list_versions
 
 __all__ = ["KernelAgreement", "compare_with_kernels", "resolve_shapes", "run_kernels"]
 
 EXECUTOR = "ai-edge-litert"
 REPORT_HINT = "please report this with the file; --no-check (check=False) imports it all the same"
 SEED = 0
+OF_ANY_BATCH = ("SHAPE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND")
+"""Operators behind which shapes may be stand-ins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,7 @@ def resolve_shapes(path: Path, graph: FileGraph) -> FileGraph:
 
     A file for batches of any size has stand-ins for shapes that depend on the batch.
     """
-    if all(operator.kind != "SHAPE" for operator in graph.operators):
+    if all(operator.kind not in OF_ANY_BATCH for operator in graph.operators):
         return graph
     numbers = tuple({number for operator in graph.operators for number in operator.outputs})
     interpreter = _interpret(path, preserve=True)
@@ -114,13 +118,13 @@ def _interpret(path: Path | str, *, preserve: bool) -> Any:
 
     try:
         interpreter = Interpreter(
-            model_path=str(path),
+            model_content=list_versions(Path(path).read_bytes()),
             experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
             experimental_preserve_all_tensors=preserve,
         )
         interpreter.allocate_tensors()
     # An operator that the interpreter does not know is a ValueError.
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError, struct.error) as error:
         raise TfliteError([f"TFLite itself refuses '{path}': {error}"]) from error
     return interpreter
 

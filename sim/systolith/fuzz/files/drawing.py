@@ -6,6 +6,7 @@ import numpy as np
 
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.files.case import FileCase
+from systolith.fuzz.files.dividing import draw_divided, draw_repeated
 from systolith.fuzz.files.moving import draw_move
 from systolith.fuzz.files.operators import draw_function, draw_pool, draw_weighted
 from systolith.fuzz.files.ordering import draw_shape
@@ -73,4 +74,6 @@ DRAWS: tuple[Draw, ...] = (
     *(draw_move,) * 4,
     *(draw_pair,) * 2,
     *(draw_channelwise,) * 2,
+    draw_divided,
+    draw_repeated,
 )

@@ -4,7 +4,7 @@ import numpy as np
 
 from systolith.fuzz.files.sheet import Sheet
 
-__all__ = ["FUSED", "draw_function", "draw_pool", "draw_weighted"]
+__all__ = ["FUSED", "draw_convolution", "draw_function", "draw_pool", "draw_weighted"]
 
 SAME, VALID = 0, 1
 FUSED = (0, 0, 1, 3, 2)
@@ -32,7 +32,7 @@ def draw_weighted(sheet: Sheet, source: int) -> list[int]:
         return [_draw_dense(sheet, source)]
     if sheet.choices.chance(15):
         return [_draw_transposed(sheet, source)]
-    return [_draw_convolution(sheet, source)]
+    return [draw_convolution(sheet, source)]
 
 
 def _draw_dense(sheet: Sheet, source: int) -> int:
@@ -58,9 +58,10 @@ def _draw_dense(sheet: Sheet, source: int) -> int:
     )  # fmt: skip
 
 
-def _draw_convolution(sheet: Sheet, source: int) -> int:
+def draw_convolution(sheet: Sheet, source: int) -> int:
+    """Draw a convolution of one image, or of several at once."""
     choices, rng = sheet.choices, sheet.rng
-    _, height, width, channels = sheet.shape(source)
+    count, height, width, channels = sheet.shape(source)
     depthwise, filters = choices.chance(35), choices.integer(1, 5)
     groups = 1
     if depthwise:
@@ -68,6 +69,8 @@ def _draw_convolution(sheet: Sheet, source: int) -> int:
     elif channels % 2 == 0 and choices.chance(20):
         groups, filters = 2, 2 * choices.integer(1, 3)
     stride, dilation = choices.one_of((1, 1, 2)), choices.one_of((1, 1, 1, 2))
+    if count > 1 and choices.chance(80):
+        stride = 1
     dilation = 1 if stride > 1 else dilation
     padding = choices.one_of((SAME, VALID))
     kernel = [choices.integer(1, 3) for _ in range(2)]
@@ -98,7 +101,7 @@ def _draw_convolution(sheet: Sheet, source: int) -> int:
     ]
     kind = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
     options = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
-    return sheet.operator(kind, inputs, (1, *size, filters), options, **fields)
+    return sheet.operator(kind, inputs, (count, *size, filters), options, **fields)
 
 
 def _draw_transposed(sheet: Sheet, source: int) -> int:

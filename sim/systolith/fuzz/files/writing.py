@@ -20,6 +20,10 @@ _TYPES = {
 }
 
 
+_VERSIONS = {"BROADCAST_TO": 2, "TILE": 3}
+"""Versions of operators that the converter of TensorFlow writes for int8; others have 1."""
+
+
 @dataclass
 class _Tensor:
     name: str
@@ -186,7 +190,7 @@ class TfliteFile:
         number = getattr(schema.BuiltinOperator, kind)
         schema.OperatorCodeStart(builder)
         schema.OperatorCodeAddDeprecatedBuiltinCode(builder, min(number, 127))
-        schema.OperatorCodeAddVersion(builder, 1)
+        schema.OperatorCodeAddVersion(builder, _VERSIONS.get(kind, 1))
         schema.OperatorCodeAddBuiltinCode(builder, number)
         return int(schema.OperatorCodeEnd(builder))
 

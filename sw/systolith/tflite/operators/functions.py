@@ -19,6 +19,7 @@ from systolith.tflite.graph import FileGraph, FileOperator
 from systolith.tflite.operators.channelwise import append_channelwise
 from systolith.tflite.operators.operands import Call
 from systolith.tflite.places import invert_places
+from systolith.tflite.versions import list_versions
 
 __all__ = ["UNARY", "read_dequantizer", "read_function", "share_source"]
 
@@ -195,7 +196,7 @@ def _tabulate(
     given = np.broadcast_to(codes[None, :, None, None], shape)
     try:
         interpreter = Interpreter(
-            model_content=_cut_out(graph, operators, source, result, shape),
+            model_content=list_versions(_cut_out(graph, operators, source, result, shape)),
             experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
         )
         interpreter.allocate_tensors()

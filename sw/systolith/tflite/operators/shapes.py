@@ -10,12 +10,22 @@ from systolith.tflite.errors import TfliteError
 from systolith.tflite.operators.operands import Call
 from systolith.tflite.places import image_places
 
-__all__ = ["read_concatenation", "read_padding", "read_reshape", "read_stack", "read_transpose"]
+__all__ = [
+    "read_concatenation",
+    "read_padding",
+    "read_reshape",
+    "read_stack",
+    "read_transpose",
+]
 
 
 def read_reshape(call: Call) -> Activation:
     """RESHAPE, SQUEEZE, EXPAND_DIMS: the same values in the same order; no layer."""
-    return call.unpadded(0).view(call.output)
+    source = call.activation(0)
+    # Padding of the parts of an image stays for the convolution that reads them.
+    if source.tensor.shape[:1] == (1,):
+        source = call.draft.pad(source)
+    return source.view(call.output)
 
 
 def read_transpose(call: Call) -> Activation:

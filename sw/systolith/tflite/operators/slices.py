@@ -1,4 +1,4 @@
-"""Slices, splits and gathered parts: channels are selected, rows and columns cropped or dropped."""
+"""Slices, splits, gathered and repeated parts: channels are selected, rows and columns cropped."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from systolith.tflite.graph import FileTensor
 from systolith.tflite.operators.operands import Call
 
 __all__ = [
+    "read_broadcast",
     "read_gather",
     "read_slice",
     "read_split",
@@ -85,6 +86,12 @@ def read_tile(call: Call) -> Activation:
     source, wanted = call.unpadded(0), call.output.shape
     times = [size // own for size, own in zip(wanted, source.tensor.shape, strict=True)]
     return source.view(call.output, np.tile(source.places, times))
+
+
+def read_broadcast(call: Call) -> Activation:
+    """BROADCAST_TO: the tensor repeated along axes of size 1, as TILE does."""
+    source = call.unpadded(0)
+    return source.view(call.output, np.broadcast_to(source.places, call.output.shape))
 
 
 def _split(

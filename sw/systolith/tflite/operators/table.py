@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
+from systolith.tflite.operators.blocks import read_batch_to_space, read_space_to_batch
 from systolith.tflite.operators.classes import read_class
 from systolith.tflite.operators.functions import UNARY, read_dequantizer, read_function
 from systolith.tflite.operators.moves import read_depth_to_space, read_nearest, read_space_to_depth
@@ -29,6 +30,7 @@ from systolith.tflite.operators.shapes import (
     read_transpose,
 )
 from systolith.tflite.operators.slices import (
+    read_broadcast,
     read_gather,
     read_slice,
     read_split,
@@ -229,6 +231,20 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             read=read_tile,
             becomes="Upsample or SelectChannels",
             limits="channels, one pixel, or with RESHAPE each pixel",
+        ),
+        "BROADCAST_TO": Kernel(
+            read=read_broadcast, becomes="Upsample or SelectChannels", limits="as TILE"
+        ),
+        "SPACE_TO_BATCH_ND": Kernel(
+            read=read_space_to_batch,
+            becomes="dilation and padding of the next convolution",
+            limits="one image, up to the next BATCH_TO_SPACE_ND; between them convolutions of "
+            "stride 1 and functions of each value",
+        ),
+        "BATCH_TO_SPACE_ND": Kernel(
+            read=read_batch_to_space,
+            becomes="nothing, or Pad2d",
+            limits="behind SPACE_TO_BATCH_ND, with the same blocks",
         ),
         "DEPTH_TO_SPACE": Kernel(read=read_depth_to_space, becomes="DepthToSpace"),
         "SPACE_TO_DEPTH": Kernel(read=read_space_to_depth, becomes="SpaceToDepth"),

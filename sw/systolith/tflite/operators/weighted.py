@@ -9,9 +9,12 @@ import numpy as np
 from systolith.network import Conv2d, IntArray, Linear, Padding, Requantize, ungroup_weights
 from systolith.tflite.activation import Activation
 from systolith.tflite.doubles import scale_exactly
+from systolith.tflite.draft import ONLY_DILATED
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileTensor
+from systolith.tflite.operators.blocks import divide_places, find_blocks
 from systolith.tflite.operators.operands import Call
+from systolith.tflite.places import image_places
 from systolith.tflite.scales import activation_range, requantize_as_tflite
 
 __all__ = [
@@ -34,7 +37,7 @@ PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
 def read_convolution(call: Call) -> Activation:
     """CONV_2D: weights are (F, Kh, Kw, C) in the file; with fewer channels, groups follow."""
     weight = weights_of(call, 4, axis=0)
-    channels, own = call.image(0).shape[0], weight.shape[3]
+    channels, own = call.tensor(0).shape[-1], weight.shape[3]
     groups = channels // own if channels % own == 0 else 1
     return _convolve(call, weight.transpose(0, 3, 1, 2), groups)
 
@@ -42,14 +45,17 @@ def read_convolution(call: Call) -> Activation:
 def read_depthwise(call: Call) -> Activation:
     """DEPTHWISE_CONV_2D: weights are (1, Kh, Kw, F) in the file."""
     weight = weights_of(call, 4, axis=3)
-    channels = call.image(0).shape[0]
+    channels = call.tensor(0).shape[-1]
     return _convolve(call, weight.transpose(3, 0, 1, 2), groups=channels)
 
 
 def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
-    source, options = call.image(0), call.operator.options
+    (source, blocks), options = _image_of_parts(call), call.operator.options
     stride = options.StrideH(), options.StrideW()
-    dilation = options.DilationHFactor(), options.DilationWFactor()
+    if blocks != (1, 1) and stride != (1, 1):
+        raise TfliteError([f"has strides {stride}; {ONLY_DILATED}"])
+    steps = options.DilationHFactor(), options.DilationWFactor()
+    dilation = steps[0] * blocks[0], steps[1] * blocks[1]
     kernel = weight.shape[2], weight.shape[3]
     reach = tuple((size - 1) * by + 1 for size, by in zip(kernel, dilation, strict=True))
     most = max(source.padding[:2]) >= reach[0] or max(source.padding[2:]) >= reach[1]
@@ -57,7 +63,10 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
         source = call.draft.pad(source)
     padding = source.padding
     if options.Padding() == SAME:
-        padding = same_padding(source.shape, (reach[0], reach[1]), stride)
+        near = (kernel[0] - 1) * steps[0] + 1, (kernel[1] - 1) * steps[1] + 1
+        top, bottom, left, right = same_padding(source.shape, near, stride)
+        rows, columns = blocks
+        padding = top * rows, bottom * rows, left * columns, right * columns
     output, filters = call.output, len(weight)
     whole = ungroup_weights(weight, groups)
     act, scales = call.output_type, channel_scales(call, filters)
@@ -78,7 +87,22 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
         mask=whole.mask,
         dilation=dilation,
     )
-    return call.append(layer, [source])
+    if blocks == (1, 1):
+        return call.append(layer, [source])
+    x = call.append_ordered(layer, [source])
+    places = divide_places(image_places(x.shape)[None], blocks)
+    return replace(x, places=places.reshape(x.tensor.shape))
+
+
+def _image_of_parts(call: Call) -> tuple[Activation, tuple[int, int]]:
+    """Return the image that is read, and the blocks by which the file divided it."""
+    parts = call.activation(0)
+    blocks = find_blocks(parts) or (1, 1)
+    if blocks == (1, 1):
+        return call.image(0), blocks
+    places = image_places(parts.whole_shape)[None]
+    tensor = replace(parts.tensor, shape=places.shape)
+    return replace(parts, tensor=tensor, places=places), blocks
 
 
 def read_fully_connected(call: Call) -> Activation:
