@@ -73,6 +73,12 @@ class Activation:
         return np.array_equal(self.places.ravel(), image_places(self.whole_shape).ravel())
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the tensor has each value of the layer once."""
+        places = np.sort(self.places, axis=None)
+        return np.array_equal(places, np.arange(np.prod(self.whole_shape)))
+
+    @property
     def is_image(self) -> bool:
         """Whether this is an image (1, H, W, C), or a sequence (1, L, C), in the usual order."""
         match self.tensor.shape:

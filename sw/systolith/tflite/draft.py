@@ -113,6 +113,10 @@ class Draft:
             )
         return made
 
+    def complete(self, x: Activation) -> Activation:
+        """Repeat values by layers, where a tensor has some more than once."""
+        return x if x.is_complete else self.select(x, x.places, x.tensor)
+
     def select(self, x: Activation, places: IntArray, tensor: FileTensor) -> Activation:
         """Add layers that keep the values at some places, as a tensor of the file.
 

@@ -134,6 +134,22 @@ def test_what_is_no_dilated_convolution(tmp_path: Path) -> None:
     ]
 
 
+def test_repeated_values_before_a_linear_layer(tmp_path: Path) -> None:
+    file = Moves((1, 6))
+    x = file.apply("TILE", [0, file.numbers(1, 2)], (1, 12))
+    file.check(tmp_path, file.dense(x, 3))
+
+
+def test_constants_of_channels_behind_repeated_pixels(tmp_path: Path) -> None:
+    """The constants are subtracted before the pixels are repeated."""
+    file = Moves((1, 5, 1, 2))
+    x = file.apply("TILE", [0, file.numbers(1, 1, 3, 1)], (1, 5, 3, 2))
+    values = np.array([[-92, 97]], dtype=np.int8)
+    constant = file.constant("constant", values, scale=0.05)
+    x = file.apply("SUB", [file.reshape(x, 1, 15, 2), constant], (1, 15, 2), "SubOptions")
+    file.check(tmp_path, x)
+
+
 @pytest.mark.parametrize("kind", ["TILE", "BROADCAST_TO"])
 def test_upsampling_as_keras_3_writes_it(kind: str, tmp_path: Path) -> None:
     """Version 3 of TILE, for which the reference kernels are not listed."""

@@ -18,7 +18,6 @@ from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
 from systolith.tflite.operators.channelwise import append_channelwise
 from systolith.tflite.operators.operands import Call
-from systolith.tflite.places import invert_places
 from systolith.tflite.versions import list_versions
 
 __all__ = ["UNARY", "read_dequantizer", "read_function", "share_source"]
@@ -72,6 +71,7 @@ def read_function(call: Call) -> Activation:
     if channels > 1 and _channels_of(source) is None:
         vector = len(source.tensor.shape) == 2
         source = call.draft.flatten(source) if vector else call.draft.arrange(source)
+        source = call.draft.complete(source)
     values = _tabulate(call.graph, operators, number, result, channels)
     if (values != values[:, :1]).any():
         factors = _factors(call, operators)
@@ -172,13 +172,15 @@ def _by_channel(source: Activation, values: IntArray) -> IntArray:
 def _channels_of(source: Activation) -> IntArray | None:
     """Give the file's channel of each channel of the layer; None if they are mixed."""
     count = source.shape[0]
-    size = source.places.size // count
-    own = np.broadcast_to(np.arange(source.tensor.shape[-1]), source.tensor.shape)
-    if source.places.size != count * size or source.tensor.shape[-1] != count:
+    if source.tensor.shape[-1] != count:
         return None
-    sorted_by_layer = invert_places(source.places, (count, size))
-    channels = own.ravel()[sorted_by_layer]
-    return None if (channels != channels[:, :1]).any() else np.asarray(channels[:, 0])
+    own = np.broadcast_to(np.arange(count), source.tensor.shape).ravel()
+    # Values may be repeated.
+    channel = source.places.ravel() // (prod(source.shape) // count)
+    channels = np.full(count, -1)
+    channels[channel] = own
+    mixed = (channels[channel] != own).any() or (channels < 0).any()
+    return None if mixed else channels
 
 
 def _tabulate(

@@ -93,10 +93,6 @@ class Call:
             )
         return self.draft.arrange(x)
 
-    def vector(self, number: int) -> Activation:
-        """Return a computed input whose layer gives a vector; an image is flattened."""
-        return self.draft.flatten(self.activation(number), self.unused("input"))
-
     def unpadded(self, number: int) -> Activation:
         """Return a computed input; padding becomes a layer of its own."""
         return self.draft.pad(self.activation(number))

@@ -117,6 +117,7 @@ def read_fully_connected(call: Call) -> Activation:
     if source.places.size != weight.shape[1] or prod(call.output.shape) != len(weight):
         shapes = f"{source.tensor.shape} to {call.output.shape} with weights {weight.shape}"
         raise TfliteError([f"connects {shapes}: not supported"])
+    source = call.draft.complete(source)
     moved = np.empty_like(weight)
     moved[:, source.places.ravel()] = weight
     fields: dict[str, Any] = {
@@ -129,7 +130,7 @@ def read_fully_connected(call: Call) -> Activation:
         kernels = moved.reshape(len(moved), *source.shape)
         layer = Conv2d(name=call.name, input=source.layer, weight=kernels, **fields)
     else:
-        source = call.vector(0)
+        source = call.draft.flatten(source, call.unused("input"))
         layer = Linear(name=call.name, input=source.layer, weight=moved, **fields)
     layer = replace(layer, requantize=_exact_scales(call, layer, source))
     return call.append_ordered(layer, [source])
