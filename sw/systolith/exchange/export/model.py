@@ -9,6 +9,7 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from systolith.exchange.errors import ExchangeError
+from systolith.exchange.export.float_sums import float_problems
 from systolith.exchange.export.graph import Format
 from systolith.exchange.export.layers import ExportGraph
 from systolith.exchange.export.scales import (
@@ -16,6 +17,7 @@ from systolith.exchange.export.scales import (
     channel_offset,
     channel_slope,
     choose_scales,
+    has_ties,
 )
 from systolith.exchange.file.loading import QONNX_DOMAIN
 from systolith.foundation import replacing
@@ -47,10 +49,11 @@ def export_onnx(
     """Write an integer network as an ONNX file, with a sidecar file of its patterns.
 
     The scales are chosen so that the float graph computes the same integers: a layer's multiplier
-    becomes part of the scales of its weights. If sums fit 24 bits and multipliers are powers of
-    two, every value is equal. QONNX adds the zero point before it rounds, so there the sum plus
-    the zero point must fit, fractions included. Otherwise single outputs may differ by one, where a
-    sum is within the error of float32 of a rounding threshold.
+    becomes part of the scales of its weights. Programs compute such files in float32. If
+    multipliers are powers of two, and `input_scale` is one or no layer rounds ties to even, every
+    value is equal; layers whose sums float32 does not hold are refused. Other multipliers are
+    rounded to float32: single outputs may differ by one, where a sum is within that error of a
+    rounding threshold.
 
     Parameters
     ----------
@@ -64,8 +67,8 @@ def export_onnx(
     Raises
     ------
     ExchangeError
-        If a layer wraps, because ONNX's quantizers saturate; or, with QONNX, if a layer rounds
-        ties to even and has an odd zero point.
+        If a layer wraps, because ONNX's quantizers saturate; if float32 does not hold its sums; or,
+        with QONNX, if a layer rounds ties to even and has an odd zero point.
     """
     model, path = export_model(network, form, input_scale=input_scale), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,10 +105,10 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
         if not isinstance(layer, Requantized):
             continue
         yield from _tflite_problems(layer)
+        yield from float_problems(network, layer, form)
         if layer.requantize.thresholds is not None:
-            yield f"layer '{layer.name}': counts thresholds; ONNX's quantizers have even steps"
             continue
-        to_even = layer.requantize.rounding is Rounding.HALF_EVEN
+        to_even = layer.requantize.rounding is Rounding.HALF_EVEN and has_ties(network, layer)
         if form is Format.QONNX and to_even and layer.output.zero_point % 2:
             yield (
                 f"layer '{layer.name}': rounds ties to even before adding zero point "

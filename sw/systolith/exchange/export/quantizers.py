@@ -6,8 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from systolith.exchange.export.counting import count_thresholds
+from systolith.exchange.export.float_sums import (
+    computes_exactly,
+    has_whole_factors,
+    loses_zero_point,
+)
 from systolith.exchange.export.graph import Format, OnnxGraph, storage_type
-from systolith.exchange.export.scales import channel_factor, channel_slope, choose_offsets
+from systolith.exchange.export.scales import (
+    channel_factor,
+    channel_slope,
+    choose_offsets,
+    has_ties,
+)
+from systolith.exchange.values.quantizer import FloatArray
 from systolith.network import (
     INPUT,
     ActType,
@@ -38,23 +50,51 @@ class QuantizingGraph(OnnxGraph):
         output: ActType = layer.output
         scale = float(self.scales[layer.name])
         rounding = spec.rounding
+        if spec.thresholds is not None:
+            counts = count_thresholds(self, layer, result)
+            if self.form is Format.QDQ:
+                counts = self.quantize(layer.name, counts, output, Rounding.HALF_EVEN)
+            self.real[layer.name] = counts
+            return
         if spec.negative is not None:
             result = self._add_slopes(layer.name, spec, result)
-        if constants := choose_offsets(self.network, layer):
+        floors = self.form is Format.QONNX and loses_zero_point(self.network, layer)
+        if constants := self._choose_offsets(layer):
             offset, rounding = constants
+            if floors and rounding is Rounding.HALF_EVEN:
+                offset, rounding = offset + 0.5, Rounding.FLOOR
             axes = [1] * (len(self.network.tensors[layer.name].shape) - 1)
             by = (offset * scale).astype(np.float32).reshape(-1, *axes)
             given = [result, self.add_constant(f"{layer.name}.offset", by)]
             result = self.add_node("Add", given, f"{layer.name}.shifted")
-        elif rounding is Rounding.HALF_UP and not self._has_ties(layer):
+        elif rounding.to_nearest and not has_ties(self.network, layer):
             # QONNX rounds after adding the zero point, which moves the even numbers if it is odd.
             odd = self.form is Format.QONNX and output.zero_point % 2
-            rounding = Rounding.HALF_UP if odd else Rounding.HALF_EVEN
+            rounding = Rounding.HALF_UP if odd or floors else Rounding.HALF_EVEN
         if rounding is Rounding.HALF_UP:
             half = self.add_constant(f"{layer.name}.half", np.array(scale / 2, np.float32))
             result = self.add_node("Add", [result, half], f"{layer.name}.moved")
             rounding = Rounding.FLOOR
+        if floors and rounding is Rounding.FLOOR:
+            result, rounding = self._add_floor(layer.name, result), Rounding.HALF_EVEN
         self.real[layer.name] = self.quantize(layer.name, result, output, rounding, spec.clamp)
+
+    def _choose_offsets(self, layer: Requantized) -> tuple[FloatArray, Rounding] | None:
+        """Choose offsets if the layer has some, or if float32 could move its ties."""
+        spec = layer.requantize
+        if spec.offset is None:
+            tied = spec.rounding is Rounding.FLOOR or has_ties(self.network, layer)
+            exact = computes_exactly(self.network, layer, self.scales)
+            if exact or not tied or not has_whole_factors(self.network, layer):
+                return None
+        return choose_offsets(self.network, layer)
+
+    def _add_floor(self, name: str, result: str) -> str:
+        """Round a result down to whole units of the output."""
+        unit = self.add_constant(f"{name}.unit", np.array(float(self.scales[name]), np.float32))
+        ratio = self.add_node("Div", [result, unit], f"{name}.ratio")
+        whole = self.add_node("Floor", [ratio], f"{name}.whole")
+        return self.add_node("Mul", [whole, unit], f"{name}.floored")
 
     def _add_slopes(self, name: str, spec: Requantize, result: str) -> str:
         """Write the factors of negative results, as LeakyRelu if there is one for all channels."""
@@ -65,22 +105,6 @@ class QuantizingGraph(OnnxGraph):
         by = np.array(slopes, np.float32).reshape(-1, *[1] * (len(shape) - 1))
         given = [result, self.add_constant(f"{name}.slopes", by)]
         return self.add_node("PRelu", given, f"{name}.sloped")
-
-    def _has_ties(self, layer: Requantized) -> bool:
-        """Whether a sum can lie exactly between two outputs."""
-        bounds = layer.accumulator_range(self.network.inputs_of(layer))
-        largest = max(map(abs, bounds))
-        channels = self.network.tensors[layer.name].shape[0]
-        spec = layer.requantize
-        factors = {channel_factor(spec, channel) for channel in range(channels)}
-        factors |= {
-            abs(channel_factor(spec, channel) * channel_slope(spec, channel))
-            for channel in range(channels)
-        }
-        # For a fraction in lowest terms over 2**s, multiples of 2**(s-1) give halves.
-        return any(
-            factor.denominator > 1 and largest >= factor.denominator // 2 for factor in factors
-        )
 
     def rescale_input(self, layer: str, source: str, number: int, wanted: Fraction) -> str:
         """Give a tensor at another scale, for input `number` of a layer."""
@@ -143,10 +167,7 @@ class QuantizingGraph(OnnxGraph):
         dtype = storage_type(act.bits, act.signed)
         limits = np.iinfo(dtype)
         if rounding is Rounding.FLOOR:
-            unit = self.add_constant(f"{name}.unit", scale)
-            ratio = self.add_node("Div", [source, unit], f"{name}.ratio")
-            whole = self.add_node("Floor", [ratio], f"{name}.whole")
-            source = self.add_node("Mul", [whole, unit], f"{name}.floored")
+            source = self._add_floor(name, source)
         if (low, high) != (limits.min, limits.max):
             source = self._clip(name, source, act, (low, high), Rounding.HALF_EVEN)
         parameters = [

@@ -40,6 +40,8 @@ __all__ = [
     "channel_slope",
     "choose_offsets",
     "choose_scales",
+    "has_ties",
+    "is_power_of_two",
 ]
 
 
@@ -145,30 +147,57 @@ def channel_slope(spec: Requantize, channel: int = 0) -> Fraction:
     return Fraction(int(spec.negative[channel % spec.negative.size]), multiplier or 1)
 
 
+def is_power_of_two(number: Fraction) -> bool:
+    """Whether a positive number is a power of two, so that float32 multiplies by it exactly.
+
+    >>> is_power_of_two(Fraction(1, 8)), is_power_of_two(Fraction(3, 8))
+    (True, False)
+    """
+    return number.numerator.bit_count() == number.denominator.bit_count() == 1
+
+
+def has_ties(network: IntegerNetwork, layer: Requantized) -> bool:
+    """Whether a sum can lie exactly between two outputs."""
+    bounds = layer.accumulator_range(network.inputs_of(layer))
+    largest = max(map(abs, bounds))
+    channels = range(network.tensors[layer.name].shape[0])
+    spec = layer.requantize
+    factors = {channel_factor(spec, channel) for channel in channels}
+    factors |= {
+        abs(channel_factor(spec, channel) * channel_slope(spec, channel)) for channel in channels
+    }
+    # For a fraction in lowest terms over 2**s, multiples of 2**(s-1) give halves.
+    return any(factor.denominator > 1 and largest >= factor.denominator // 2 for factor in factors)
+
+
 def choose_offsets(
     network: IntegerNetwork, layer: Requantized
 ) -> tuple[FloatArray, Rounding] | None:
-    """Choose the offsets of a layer so that errors of float32 do not change its results.
+    """Choose offsets of a layer so that errors of float32 do not change its results.
 
     Parameters
     ----------
     network : IntegerNetwork
     layer : Layer
+        Without factors of negative sums, if it has no offsets.
 
     Returns
     -------
     tuple of array of float64, shape (channels,), and Rounding, or None
-        Offsets in units of the output, and the rounding of the sum; None without offsets.
+        Offsets in units of the output, and the rounding of the sum. The layer's own offsets if no
+        others give the same integers; None if it has none then.
     """
     spec = layer.requantize
-    if spec.offset is None:
-        return None
     channels = network.tensors[layer.name].shape[0]
+    given = np.zeros(1, np.int64) if spec.offset is None else spec.offset
     multiplier, shift, offset = (
-        np.broadcast_to(parameter, channels)
-        for parameter in (spec.multiplier, spec.shift, spec.offset)
+        np.broadcast_to(parameter, channels) for parameter in (spec.multiplier, spec.shift, given)
     )
-    literal = np.ldexp(offset.astype(np.float64), -shift), spec.rounding
+    literal = (
+        None
+        if spec.offset is None
+        else (np.ldexp(offset.astype(np.float64), -shift), spec.rounding)
+    )
     stairs = _staircase(network, layer, multiplier, shift, offset)
     way = Rounding.HALF_UP if spec.rounding.to_nearest else Rounding.FLOOR
     bounds = None if stairs is None else stairs.offsets(multiplier, shift, way)

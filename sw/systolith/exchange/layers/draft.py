@@ -13,7 +13,7 @@ from systolith.exchange.values.open_types import (
     choose_output_quantizer,
     choose_whole_quantizer,
 )
-from systolith.exchange.values.quantizer import InputQuantizer, Quantizer
+from systolith.exchange.values.quantizer import InputQuantizer, Quantizer, whole_ratio
 from systolith.exchange.values.requantizers import Affine, FittedRequantizer, fit_requantizer
 from systolith.exchange.values.scaling import has_true_ties
 from systolith.exchange.values.value import (
@@ -77,7 +77,7 @@ class Draft:
     padded : dict
         Layers that add the padding of activations, by activation.
     halved : dict
-        Activations in half their steps, by activation.
+        Activations with an integer for 0, by those without one.
 
     ordered : dict
         Activations in their layer's own order, by those that a file reordered.
@@ -203,25 +203,27 @@ class Draft:
             made = self.append(pending.name, made, follow)
         return replace(made, padding=pending.padding, places=pending.places)
 
-    def halve_steps(self, x: QuantizedActivation) -> QuantizedActivation:
-        """Store an activation in half its steps, by a table, so that an integer stands for 0.
+    def include_zero(self, x: QuantizedActivation) -> QuantizedActivation:
+        """Store an activation by a table so that an integer stands for 0, perhaps in half steps.
 
         This is how -1 and +1 in one bit become two bits that zeros can surround. Activations that
         have a zero are kept, as are those that have none in half steps.
         """
         act = x.tensor.type
-        halves = 2 * x.origin / x.scale
-        if not x.origin or halves != round(halves) or act.bits > MAX_TABLE_BITS:
+        halves = whole_ratio(2 * x.origin, x.scale)
+        if not halves or act.bits > MAX_TABLE_BITS:
             return x
         if x not in self.halved:
-            values = 2 * (np.arange(act.low, act.high + 1) - act.zero_point) + round(halves)
+            parts = 1 + halves % 2
+            values = parts * (np.arange(act.low, act.high + 1) - act.zero_point)
+            values += halves * parts // 2
             output = ActType(bits=signed_bits(int(values.min()), int(values.max())), signed=True)
             made = Table(name="probe", input=x.layer, values=values, output=output)
             self.halved[x] = replace(
                 x,
                 layer=self.add_layer(f"{x.layer}_zero", made),
                 tensor=Tensor(x.tensor.shape, output),
-                scale=x.scale / 2,
+                scale=x.scale / parts,
                 origin=0.0,
                 counts=False,
                 reals=None,
@@ -264,7 +266,7 @@ class Draft:
         """
         if not any(x.padding):
             return x
-        x = self.halve_steps(x)
+        x = self.include_zero(x)
         if x.origin or x.places is not None:
             raise ExchangeError.of(
                 "reads zeros around -1 and +1 in one bit, or around what was reordered, which no "

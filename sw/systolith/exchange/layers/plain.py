@@ -53,7 +53,7 @@ def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
         return x
     act = activation_of(x, draft)
     if any(act.padding):
-        act = draft.halve_steps(act)
+        act = draft.include_zero(act)
     if act.origin and any(act.padding):
         raise ExchangeError.of("pads with zeros what no integer of its steps stands for")
     if len(act.tensor.shape) == 3:

@@ -31,15 +31,16 @@ def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> P
     Raises
     ------
     ExchangeError
-        If one has another shape, was reordered, or stands for -1 and +1 in one bit.
+        If one has another shape, was reordered, or has no integer for 0.
     """
-    a, b = (draft.pad_apart(activation_of(value, draft)) for value in values)
+    padded = (draft.pad_apart(activation_of(value, draft)) for value in values)
+    a, b = map(draft.include_zero, padded)
     if a.places is not None or b.places is not None:
         raise ExchangeError.of(
             "multiplies what was reordered; move the Transpose or Reshape after the product"
         )
     if a.origin or b.origin:
-        raise ExchangeError.of("multiplies -1 and +1 in one bit; give them two bits")
+        raise ExchangeError.of("multiplies counts of which no multiple of a half stands for 0")
     shapes = a.tensor.shape, b.tensor.shape
     rank = max(map(len, shapes))
     if any(len(shape) != rank for shape in shapes):

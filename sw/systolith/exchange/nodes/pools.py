@@ -87,7 +87,7 @@ def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Valu
         raise ExchangeError(problems)
     padding = round_up(node, kernel, stride, own, x.tensor.shape)
     counted = own if node.attributes["count_include_pad"] else x.padding
-    x = draft.halve_steps(x) if any(padding) else x
+    x = draft.include_zero(x) if any(padding) else x
     return make_average(node, x, kernel, stride, padding, None if counted == padding else counted)
 
 

@@ -18,7 +18,7 @@ from systolith.exchange.layers.plain import pending_of, quantize_signs
 from systolith.exchange.nodes.arithmetic import read_subtract
 from systolith.exchange.nodes.integers import quantize_integers, quantize_value
 from systolith.exchange.values.layouts import channel_constants, shape_of
-from systolith.exchange.values.quantizer import FloatArray, Quantizer
+from systolith.exchange.values.quantizer import FloatArray, Quantizer, whole_ratio
 from systolith.exchange.values.value import (
     Absent,
     Constant,
@@ -293,8 +293,9 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
             f"has out_scale {scale:g} and out_bias {bias:g}; positive scales are supported"
         )
     # The count that stands for 0 becomes the zero point if the counts reach it.
-    zero = -bias / scale if count > 1 else 1
-    zero = int(zero) if zero == np.rint(zero) and 0 <= zero <= count else 1
+    steps = whole_ratio(bias, scale)
+    bias = bias if steps is None else steps * scale
+    zero = 1 if steps is None or count == 1 or not 0 <= -steps <= count else -steps
     step = _even_step(thresholds)
     if step is None or (isinstance(x, PendingLayer) and x.slope is not None):
         counts = _count_apart(node, x, thresholds, zero, draft)

@@ -127,13 +127,25 @@ class NodeReader:
         match result:
             case QuantizedActivation():
                 result = self.draft.pad_apart(result)
-                return widen_signs(end, result, self.draft) if result.origin else result
+                return self._end_with_zero(end, result)
             case Unknown():
                 return None
             case ModelInput():
                 raise ExchangeError.of("is the model's input itself; a layer's result is supported")
             case _:
                 raise ExchangeError.of("is no layer's result")
+
+    def _end_with_zero(self, end: Node, result: QuantizedActivation) -> QuantizedActivation:
+        """Store an output so that an integer stands for 0."""
+        if result.tensor.type.bits == 1 and 2 * result.origin == result.scale:
+            return widen_signs(end, result, self.draft)
+        result = self.draft.include_zero(result)
+        if result.origin and not self.draft.lenient:
+            raise ExchangeError.of(
+                f"is counts that stand for {result.scale:g} each, and {result.origin:g} more; a "
+                "multiple of half a count is supported at the end of a model"
+            )
+        return result
 
     def _read_node(self, node: Node) -> tuple[Value, list[str]]:
         """Read a node: its value, and its problems."""

@@ -39,9 +39,9 @@ def read_conv_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Va
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
         raise ExchangeError.of(f"is {axes}-dimensional; two-dimensional ones are supported")
-    x = draft.pad_apart(ordered_activation_of(values[0], draft))
+    x = draft.include_zero(draft.pad_apart(ordered_activation_of(values[0], draft)))
     if x.origin:
-        raise ExchangeError.of("reads -1 and +1 in one bit; other types are supported")
+        raise ExchangeError.of("reads counts of which no multiple of a half stands for 0")
     groups, strides = int(node.attributes["group"]), _strides(node)
     channels, filters, *kernel = weight.integers.shape
     filters *= groups

@@ -45,7 +45,7 @@ REWRITES: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         ("Where", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Not"),
-        "compare by Relu, Clip, Min or Max",
+        "compare by Relu, Clip, Min or Max, or count by QONNX's MultiThreshold",
     ),
     "CumSum": "run it on the host",
     "Einsum": "write it as Conv, Gemm or MatMul",

@@ -113,7 +113,7 @@ def _requantize_to_zero_point(
     act = x.tensor.type
     zero = act.zero_point - x.origin / x.scale
     if zero != np.rint(zero) or not act.low <= zero <= act.high:
-        halved = draft.halve_steps(x)
+        halved = draft.include_zero(x)
         if halved.origin:
             raise ExchangeError.of("pads with zeros what no integer of its steps stands for")
         return halved

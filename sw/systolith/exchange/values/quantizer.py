@@ -20,9 +20,13 @@ __all__ = [
     "InputQuantizer",
     "InputStep",
     "Quantizer",
+    "whole_ratio",
 ]
 
 FloatArray = NDArray[np.float64]
+
+RATIO_TOLERANCE = 2.0**-22
+"""Relative error up to which float32 does not distinguish a ratio from a whole number."""
 
 HALF_TO_PLUS_INFINITY = "half to plus infinity"
 """Rounding of a quantizer that drops fractions after half a unit was added."""
@@ -35,6 +39,16 @@ ROUNDINGS = {
 }
 NONNEGATIVE_ROUNDINGS = {"HALF_UP": Rounding.HALF_UP, "DOWN": Rounding.FLOOR}
 """They round the magnitude, so the contract has them only for values that are never negative."""
+
+
+def whole_ratio(number: float, unit: float) -> int | None:
+    """Give the whole number of units that float32 does not distinguish from a number; else None.
+
+    >>> whole_ratio(0.3, 0.1), whole_ratio(0.35, 0.1)
+    (3, None)
+    """
+    ratio = number / unit
+    return round(ratio) if abs(ratio - round(ratio)) <= RATIO_TOLERANCE * abs(ratio) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
