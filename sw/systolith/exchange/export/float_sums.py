@@ -35,7 +35,7 @@ MOST = 1 << 24
 """float32 holds every whole number up to this one."""
 HOLDS = f"holds whole numbers up to {MOST:,}"
 MOST_DIVIDED = MOST // 4
-"""Sums up to this one are told apart after they were multiplied or divided in float32."""
+"""Greatest sum that float32 distinguishes from the next after it was multiplied or divided."""
 
 
 def float_problems(network: IntegerNetwork, layer: Requantized, form: Format) -> Iterator[str]:
