@@ -36,6 +36,9 @@ class DataSection(Section):
     """File or folder of a data set that is not bundled, relative to the experiment file."""
     normalize: bool = False
     """Whether to subtract the mean colour and divide by the deviation, if the data set has them."""
+    targets: Literal["classes", "pixel-classes", "values", "input"] | None = None
+    """What the network learns to give: see :class:`systolith.data.TargetKind`; None: what the data
+    set says, which is classes for those with names."""
     augment: Annotated[tuple[AugmentName, ...], Field(strict=False)] = ("none",)
     """Random changes of training images, one after the other; a single name is a list of one."""
 
@@ -101,12 +104,22 @@ class TrainSection(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
     """Where models are trained and pruned; "auto" is the first GPU if there is one."""
     threads: Count = 1
+    objective: Literal["cross-entropy", "squared-error", "absolute-error", "huber"] | None = None
+    """The loss; None: cross entropy of classes, squared error of values and of the input."""
     label_smoothing: BelowOne = 0.0
     """Share of each label that is spread over all classes."""
     ema: BelowOne | None = None
     """Decay of a moving average of the weights, with which each phase ends."""
     teacher: TeacherSection | None = None
     """A name alone, such as "dense", is a section with this factory."""
+
+    @model_validator(mode="after")
+    def _check_smoothing(self) -> "TrainSection":
+        if self.label_smoothing and self.objective not in (None, "cross-entropy"):
+            raise ValueError(
+                f"label_smoothing is of cross entropy, but the objective is '{self.objective}'"
+            )
+        return self
 
     @field_validator("teacher", mode="before")
     @classmethod

@@ -51,6 +51,8 @@ class Report:
     name : str
     seed : int
     accuracy : AccuracyResult
+    metrics : dict of str to dict of str to float
+        Mean IoU, errors and areas under curves, by metric and by state of the network.
     verification : VerificationResult
     performance : PerformanceResult or None
     sparsity : tuple of SparsityRow
@@ -74,6 +76,7 @@ class Report:
     name: str
     seed: int
     accuracy: AccuracyResult = field(default_factory=AccuracyResult)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     verification: VerificationResult = field(default_factory=VerificationResult)
     performance: PerformanceResult | None = None
     sparsity: tuple[SparsityRow, ...] = ()
@@ -107,6 +110,12 @@ class Report:
         """Add the accuracies of a stage as JSON values."""
         self.accuracy = AccuracyResult.from_json(self.accuracy.to_json() | dict(content))
 
+    def add_metrics(self, content: Mapping[str, Mapping[str, float]]) -> None:
+        """Add the metrics of a stage, by state of the network."""
+        for state, values in content.items():
+            for metric, value in values.items():
+                self.metrics.setdefault(metric, {})[state] = value
+
     def add_checks(self, checks: Iterable[Mapping[str, Any]], **counts: Any) -> None:
         """Add checks as JSON values, and change other fields of the verification."""
         entries = tuple(CheckResult.from_json(check) for check in checks)
@@ -121,6 +130,7 @@ class Report:
             name=content["name"],
             seed=content["seed"],
             accuracy=AccuracyResult.from_json(content["accuracy"]),
+            metrics={name: dict(states) for name, states in content.get("metrics", {}).items()},
             verification=VerificationResult.from_json(content["verification"]),
             performance=PerformanceResult(**performance) if performance else None,
             sparsity=tuple(SparsityRow(**row) for row in content["sparsity"].get("layers", ())),
@@ -143,6 +153,7 @@ class Report:
             "name": self.name,
             "seed": self.seed,
             "accuracy": self.accuracy.to_json(),
+            **({"metrics": self.metrics} if self.metrics else {}),
             "verification": self.verification.to_json(),
             "performance": self.performance.to_json() if self.performance else {},
             "sparsity": {"layers": rows} if rows else {},

@@ -10,7 +10,7 @@ from systolith.foundation import replacing
 from systolith.report.hardware_sections import render_engines, render_resources, render_timing
 from systolith.report.markup import Bar, bars, facts, figure, number, section, tile
 from systolith.report.report import Report
-from systolith.report.tables import ACCURACIES, describe_images
+from systolith.report.tables import ACCURACIES, METRICS, describe_images
 from systolith.report.words import count_of
 
 __all__ = ["write_results_page"]
@@ -41,6 +41,7 @@ def write_results_page(report: Report, folder: Path) -> Path:
     """
     sections = {
         "Accuracy": _accuracy(report),
+        "Metrics": _metrics(report),
         "Pruning": _pruning(report, folder),
         "Engines": render_engines(report),
         "Resources": render_resources(report),
@@ -133,6 +134,20 @@ def _accuracy(report: Report) -> str:
             note = describe_images(report, state)
             rows.append(Bar(label=label, note=note, share=share, value=value))
     return section("accuracy", "Accuracy", bars(rows)) if rows else ""
+
+
+def _metrics(report: Report) -> str:
+    rows = [
+        Bar(
+            label=METRICS[metric][0],
+            note=ACCURACIES[state],
+            share=None if metric.endswith("error") else value,
+            value=number(value, format(value, METRICS[metric][1])),
+        )
+        for metric, states in report.metrics.items()
+        for state, value in states.items()
+    ]
+    return section("metrics", "Metrics", bars(rows)) if rows else ""
 
 
 def _pruning(report: Report, folder: Path) -> str:

@@ -25,6 +25,13 @@ ACCURACIES = {
     "integer": "integer",
     "rtl": "RTL simulation",
 }
+METRICS = {
+    "mean_iou": ("mean IoU", ".2%"),
+    "squared_error": ("squared error", ".4g"),
+    "absolute_error": ("absolute error", ".4g"),
+    "roc_auc": ("ROC AUC", ".4f"),
+}
+"""Label and format of each metric besides the accuracy."""
 
 
 def report_view(report: Report, *, planning: bool = False) -> RenderableType:
@@ -152,6 +159,10 @@ def _summary(report: Report) -> FittedTable:
     for state, label in ACCURACIES.items():
         if (share := report.accuracy.shares.get(state)) is not None:
             table.add_row(f"accuracy, {label}", f"{share:.2%} of {describe_images(report, state)}")
+    for metric, states in report.metrics.items():
+        name, digits = METRICS[metric]
+        for state, value in states.items():
+            table.add_row(f"{name}, {ACCURACIES[state]}", format(value, digits))
     if report.performance is not None:
         _add_performance(table, report.performance, report.build is not None)
     if report.build is not None:
@@ -176,7 +187,8 @@ def describe_images(report: Report, state: str) -> str:
         return count_of(report.accuracy.images[state], "image")
     images = report.accuracy.images.get(state, known)
     first = "" if images == known else f"the first {images:,} of "
-    return f"{first}{count_of(known, 'test image')}"
+    pixels = "the pixels of " if "mean_iou" in report.metrics else ""
+    return f"{pixels}{first}{count_of(known, 'test image')}"
 
 
 def _verdict(report: Report) -> Text:

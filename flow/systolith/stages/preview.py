@@ -1,15 +1,17 @@
 """What every step would refuse of an experiment, a model or a saved network, without training."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from systolith.compress import CheckStep, ModelCheck, ModelProblem
 from systolith.config import Experiment
-from systolith.data import Dataset
+from systolith.data import Dataset, TargetKind
 from systolith.foundation import ProblemCollector, UsageError
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan, PlanError
@@ -130,7 +132,7 @@ def _preview_model(
     experiment = experiment_without_training(name, Path(target), changes)
     section = experiment.model.model_copy(update={"factory": target})
     experiment = experiment.model_copy(update={"model": section})
-    data = _random_data(shape)
+    data = _random_data(shape, lambda: make_model(section, experiment.seed, Path()))
 
     def check(problems: ProblemCollector, judge: Judge) -> ModelCheck | None:
         return check_training(
@@ -146,17 +148,23 @@ def _preview_model(
     return _preview_training(experiment, check)
 
 
-def _random_data(shape: tuple[int, ...]) -> Dataset:
-    """Make images of uniform noise in 0..1, all of class 0."""
+def _random_data(shape: tuple[int, ...], make: Callable[[], nn.Module]) -> Dataset:
+    """Make images of uniform noise in 0..1; they, or their pixels, are of class 0."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(RANDOM_IMAGES, *shape, generator=generator)
-    labels = torch.zeros(RANDOM_IMAGES, dtype=torch.int64)
+    labels, kind = torch.zeros(RANDOM_IMAGES, dtype=torch.int64), TargetKind.CLASSES
+    with suppress(Exception), torch.no_grad():  # the check reports what does not run
+        outputs = make().eval()(images[:2])
+        if outputs[0, 0].numel() > 1:
+            labels = labels.reshape(-1, *[1] * (outputs.ndim - 2)).expand(-1, *outputs.shape[2:])
+            kind = TargetKind.PIXEL_CLASSES
     return Dataset(
         name="random images",
         train_images=images,
         train_labels=labels,
         test_images=images,
         test_labels=labels,
+        target=kind,
     )
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from systolith.compress import Trainer, prune_model, quantize_model
 from systolith.config import Experiment, HardwareSection, check_experiment
-from systolith.data import Dataset, hold_out
+from systolith.data import Dataset, TargetKind, hold_out
 from systolith.data.split import draw_stratified
 from systolith.devices import Resources
 from systolith.foundation import Progress, ProgressCallback, UsageError, write_json
@@ -240,6 +240,11 @@ def _judged_data(content: str, folder: Path) -> Dataset:
     data = make_data(experiment.data, experiment.seed, folder)
     if not data.has_labels:
         raise UsageError(f"data set '{data.name}' has no labels, which tuning judges accuracy by")
+    if data.target is not TargetKind.CLASSES:
+        raise UsageError(
+            f"tuning judges the accuracy of classes, but targets of data set '{data.name}' are of "
+            f"kind '{data.target.value}'"
+        )
     if tune.held_out:
         held = hold_out(data, round(tune.held_out * len(data.train_labels)), experiment.seed)
         data = replace(held.dataset, test_images=held.images, test_labels=held.labels)

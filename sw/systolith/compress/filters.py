@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from systolith.compress.budgets import MacBudget, ParameterBudget
 from systolith.compress.ensembles import choose_by_ensembles, warn_of_weak_ensembles
@@ -43,6 +44,8 @@ from systolith.prune import (
     uniform_filters,
 )
 from systolith.quant import DJPQ, LayerBits
+from systolith.train import TrainingObjective
+from systolith.train.targets import arrange_targets, default_objective
 
 __all__ = ["check_removal", "choose_filters", "learn_filters_and_bits", "remove_chosen_filters"]
 
@@ -101,7 +104,7 @@ def choose_filters(
         case DPPFilterPruning():
             scores = None
             if pruning.taylor_init:
-                scores = taylor_scores(model, groups, _batches(trainer))
+                scores = taylor_scores(model, groups, _batches(trainer), _choose_loss(trainer))
             sparsifier = DPPFilters(
                 groups,
                 keep=uniform_filters(groups, budget),
@@ -202,4 +205,13 @@ def _batches(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(trainer.recipe.seed)
     order = torch.randperm(len(data.train_images), generator=generator)
     for indices in torch.split(order[: SCORED_BATCHES * size], size):
-        yield data.train_images[indices], data.train_labels[indices]
+        yield data.train_images[indices], data.train_targets[indices]
+
+
+def _choose_loss(trainer: Trainer) -> TrainingObjective:
+    """Return the loss of the scores: cross entropy for classes, else that of the training."""
+    kind = trainer.data.target
+    if kind.is_classes:
+        return F.cross_entropy
+    objective = trainer.recipe.objective or default_objective(kind)
+    return lambda outputs, targets: objective(outputs, arrange_targets(targets, outputs, kind))

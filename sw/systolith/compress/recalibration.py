@@ -14,7 +14,7 @@ from systolith.compress.methods import (
     SRSTEPruning,
 )
 from systolith.compress.trainer import Trainer
-from systolith.data import augment_images
+from systolith.data import MixingAugment, augment_images
 from systolith.prune import (
     BatchStatistics,
     FilterMasks,
@@ -47,7 +47,12 @@ def recalibrate_trained_(model: nn.Module, trainer: Trainer, pruning: Pruning) -
     if not trainer.prune_epochs(pruning) or pruning.finetune_epochs or len(images) < 2:
         return
     generator = torch.Generator().manual_seed(trainer.recipe.seed)
-    recalibrate_batch_norms_(model, augment_images(images, trainer.recipe.augment, generator))
+    data = trainer.data
+    targets = data.train_targets[: len(images)]
+    if isinstance(trainer.recipe.augment, MixingAugment):
+        targets = data.target.as_real(targets, data.classes if data.target.is_classes else 0)
+    seen = augment_images(images, trainer.recipe.augment, generator, targets)
+    recalibrate_batch_norms_(model, seen)
 
 
 def recalibrate_(

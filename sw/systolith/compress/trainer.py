@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.compress.methods import DPPFilterPruning, Pruning, SearchPruning
-from systolith.data import Dataset, hold_out
+from systolith.data import Dataset, TargetKind, hold_out
 from systolith.foundation import kind_problems, no_progress, replacing
 from systolith.prune import (
     ADMM,
@@ -116,6 +116,13 @@ class Trainer:
             for pruning in prunings
             for problem in setting_problems(_given_settings(pruning))
         ]
+        if (kind := self.data.target) is not TargetKind.CLASSES:
+            own += [
+                f"{pruning.method} compares masks by the loss of classes, but targets of data set "
+                f"'{self.data.name}' are of kind '{kind.value}'; methods that train take any"
+                for pruning in prunings
+                if isinstance(pruning, SearchPruning)
+            ]
         if prunings or (quantizes and recipe.quantize_epochs):
             own += float64_problems(recipe.device)
         return replace(probe, problems=(*probe.problems, *own))

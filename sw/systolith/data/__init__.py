@@ -1,4 +1,4 @@
-"""Data sets as tensors: digits, MNIST, CIFAR-10, image folders, arrays; held-out images."""
+"""Data sets as tensors: digits, MNIST, CIFAR-10, image folders, arrays; targets of any kind."""
 
 from systolith.data.arrays import load_arrays
 from systolith.data.augment import (
@@ -23,10 +23,12 @@ from systolith.data.mixup import MixingAugment, MixUp
 from systolith.data.mnist import load_fashion_mnist, load_mnist
 from systolith.data.normalization import COLOURS, Colours
 from systolith.data.split import HeldOut, hold_out
+from systolith.data.targets import UNKNOWN_CLASS, TargetKind
 
 __all__ = [
     "CALIBRATION_IMAGES",
     "COLOURS",
+    "UNKNOWN_CLASS",
     "Augment",
     "Colours",
     "Cutout",
@@ -37,6 +39,7 @@ __all__ = [
     "MixUp",
     "MixingAugment",
     "RandomCrop",
+    "TargetKind",
     "augment_images",
     "augment_problems",
     "augment_warnings",

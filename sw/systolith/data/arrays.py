@@ -12,23 +12,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from systolith.data.dataset import SHAPES, DataError, Dataset
+from systolith.data.targets import TargetKind
 
 __all__ = ["load_arrays"]
 
 KEYS = ("train_x", "train_y", "test_x", "test_y")
+_OWN = (TargetKind.CLASSES, TargetKind.PIXEL_CLASSES, TargetKind.VALUES)
+"""Kinds whose targets are arrays of their own."""
 
 
-def load_arrays(path: Path, *, normalize: bool = False) -> Dataset:
-    """Load images, sequences or vectors from a ``.npz``.
+def load_arrays(
+    path: Path, *, normalize: bool = False, target: TargetKind = TargetKind.CLASSES
+) -> Dataset:
+    """Load images, sequences or vectors, and their targets, from a ``.npz``.
 
     Parameters
     ----------
     path : Path
         With train_x and test_x, numbers of shape (N, C, H, W), (N, C, L) or (N, F), and train_y and
-        test_y, integers of shape (N,) from 0. Values of uint8 are divided by 255; others stay.
+        test_y, by default integers of shape (N,) from 0. Values of uint8 are divided by 255; others
+        stay.
+    target : TargetKind
+        What train_y and test_y are. Values are numbers of any type; those of uint8 are divided by
+        255. For an autoencoder, train_y is not read, and test_y, 1 for anomalies and 0 for normal
+        images, may be left out.
     normalize : bool
         Normalize each channel, or each feature of vectors, by mean and deviation of the training
-        data.
+        data; not the targets, unless they are the images.
 
     Returns
     -------
@@ -42,15 +52,20 @@ def load_arrays(path: Path, *, normalize: bool = False) -> Dataset:
         listed.
     """
     path = Path(path)
-    arrays, problems = _read_archive(path)
-    problems = problems or [*_problems(arrays, "train"), *_problems(arrays, "test")]
+    arrays, problems = _read_archive(path, ("train_y", "test_y") if target in _OWN else ())
+    problems = problems or [*_problems(arrays, "train", target), *_problems(arrays, "test", target)]
     DataError.raise_if_any(f"'{path}': {problem}" for problem in problems)
+    convert = _values if target is TargetKind.VALUES else _classes
     data = Dataset(
         name=path.stem,
         train_images=_values(arrays["train_x"]),
-        train_labels=torch.from_numpy(arrays["train_y"].astype(np.int64)),
         test_images=_values(arrays["test_x"]),
-        test_labels=torch.from_numpy(arrays["test_y"].astype(np.int64)),
+        target=target,
+        **{
+            f"{part}_labels": convert(arrays[f"{part}_y"])
+            for part in ("train", "test")
+            if f"{part}_y" in arrays
+        },
     )
     if not normalize:
         return data
@@ -58,26 +73,37 @@ def load_arrays(path: Path, *, normalize: bool = False) -> Dataset:
     return data.normalize(rows.mean(1).tolist(), rows.std(1, correction=0).tolist())
 
 
-def _read_archive(path: Path) -> tuple[Mapping[str, NDArray[Any]], list[str]]:
+def _read_archive(
+    path: Path, targets: tuple[str, ...]
+) -> tuple[Mapping[str, NDArray[Any]], list[str]]:
     try:
         with np.load(path) as archive:
-            missing = [f"array '{key}' is missing" for key in KEYS if key not in archive]
-            return {key: np.asarray(archive[key]) for key in KEYS if key in archive}, missing
+            needed = [key for key in KEYS if key.endswith("_x") or key in targets]
+            missing = [f"array '{key}' is missing" for key in needed if key not in archive]
+            read = {*needed, "test_y"}
+            return {key: np.asarray(archive[key]) for key in read if key in archive}, missing
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return {}, [f"it is no .npz of arrays: {error}"]
 
 
-def _problems(arrays: Mapping[str, NDArray[Any]], part: str) -> Iterator[str]:
-    values, labels = arrays[f"{part}_x"], arrays[f"{part}_y"]
+def _problems(arrays: Mapping[str, NDArray[Any]], part: str, target: TargetKind) -> Iterator[str]:
+    values, labels = arrays[f"{part}_x"], arrays.get(f"{part}_y")
     if values.dtype.kind not in "fiu" or values.ndim not in (2, 3, 4):
         yield f"{part}_x must be numbers of shape {SHAPES}, got {values.dtype} {values.shape}"
-    if labels.dtype.kind not in "iu" or labels.shape != values.shape[:1]:
-        yield (
-            f"{part}_y must be integers of shape {values.shape[:1]}, got {labels.dtype} "
-            f"{labels.shape}"
-        )
-    elif labels.size and labels.min() < 0:
+    if labels is None:
+        return
+    real, whole = target is TargetKind.VALUES, target in (TargetKind.CLASSES, TargetKind.INPUT)
+    kinds, what = ("fiu", "numbers") if real else ("iu", "integers")
+    fits = labels.shape == values.shape[:1] if whole else labels.shape[:1] == values.shape[:1]
+    if labels.dtype.kind not in kinds or not fits:
+        wanted = values.shape[:1] if whole else f"({str(values.shape[:1])[1:-2]}, ...)"
+        yield f"{part}_y must be {what} of shape {wanted}, got {labels.dtype} {labels.shape}"
+    elif target is TargetKind.CLASSES and labels.size and labels.min() < 0:
         yield f"{part}_y must be classes from 0, got {labels.min()}"
+
+
+def _classes(labels: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def _values(values: NDArray[Any]) -> Tensor:

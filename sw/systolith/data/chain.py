@@ -13,7 +13,13 @@ from systolith.data.dataset import DataError
 from systolith.data.mixup import MixingAugment
 from systolith.foundation import show_value
 
-__all__ = ["augment_images", "augment_problems", "augment_warnings", "combine_augments"]
+__all__ = [
+    "augment_images",
+    "augment_problems",
+    "augment_warnings",
+    "combine_augments",
+    "parts_of",
+]
 
 LARGEST_SHIFT = 1 / 6
 """Of the side of an image. 4 pixels of 32, which is usual for CIFAR-10, are an eighth. On the 8x8
@@ -60,14 +66,21 @@ def combine_augments(
 
 
 def augment_images(
-    images: Tensor, augment: Augment | MixingAugment | None, generator: torch.Generator
+    images: Tensor,
+    augment: Augment | MixingAugment | None,
+    generator: torch.Generator,
+    targets: Tensor | None = None,
 ) -> Tensor:
-    """Return images as training sees them, whatever becomes of their labels."""
+    """Return images as training sees them, whatever becomes of their targets.
+
+    Targets, of real type, are only for an augmentation that mixes and reads them.
+    """
     match augment:
         case None:
             return images
         case MixingAugment():
-            return augment.mix(images, torch.zeros(len(images), 1), generator)[0]
+            given = torch.zeros(len(images), 1) if targets is None else targets
+            return augment.mix(images, given, generator)[0]
         case _:
             return augment(images, generator)
 
@@ -93,7 +106,7 @@ def augment_warnings(
         return
     side, sequences = min(input_shape[1:]), len(input_shape) == 2
     sizes = "x".join(map(str, input_shape[1:]))
-    for part in _parts_of(augment):
+    for part in parts_of(augment):
         if isinstance(part, RandomCrop) and part.padding > (
             most := max(int(side * LARGEST_SHIFT), 1)
         ):
@@ -114,17 +127,42 @@ def augment_warnings(
 
 
 def augment_problems(
-    augment: Augment | MixingAugment | None, input_shape: tuple[int, ...]
+    augment: Augment | MixingAugment | None,
+    input_shape: tuple[int, ...],
+    places: tuple[int, ...] = (),
 ) -> Iterator[str]:
-    """Yield which changes do not fit inputs of this shape."""
-    for part in _parts_of(augment):
+    """Yield which changes do not fit inputs of this shape, or their targets.
+
+    Parameters
+    ----------
+    augment : Augment or MixingAugment, optional
+    input_shape : tuple of int
+        (C, H, W) of images, (C, L) of sequences, (F,) of vectors.
+    places : tuple of int
+        (H, W) or (L,) of targets that have a place for each class or value; empty for others.
+    """
+    for part in parts_of(augment):
         if isinstance(part, RandomCrop | Cutout):
             yield from place_problems(part, input_shape)
+        if not places or part is None or isinstance(part, Cutout | MixingAugment):
+            continue
+        if not isinstance(part, RandomCrop):
+            yield (
+                f"augmentation {show_value(part)} may move pixels away from their targets; make it "
+                "a MixingAugment, whose mix() changes both"
+            )
+        elif places != input_shape[1:]:
+            sizes = ["x".join(map(str, shape)) for shape in (input_shape[1:], places)]
+            yield (
+                f"RandomCrop moves targets with their images, so it needs targets of {sizes[0]} "
+                f"as the images, got {sizes[1]}"
+            )
 
 
-def _parts_of(
+def parts_of(
     augment: Augment | MixingAugment | None,
 ) -> Sequence[Augment | MixingAugment | None]:
+    """Return the augmentations that a chain consists of."""
     chains = _Chain | _MixingChain | _FiniteChain
     return augment.parts if isinstance(augment, chains) else (augment,)
 

@@ -1,4 +1,4 @@
-"""Images, sequences or vectors, and labels if they are known, split into training and test."""
+"""Images, sequences or vectors, and their targets if they are known, for training and test."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from systolith.data.targets import TargetKind
 from systolith.foundation import ProblemsError
 
 __all__ = ["CALIBRATION_IMAGES", "DataError", "Dataset"]
@@ -26,9 +27,9 @@ class DataError(ProblemsError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """A classification data set in memory, or images without labels.
+    """A data set in memory: images with labels, images without, or images that are the targets.
 
-    Without labels, models are quantized, verified and built, but not trained, and no accuracy is
+    Without targets, models are quantized, verified and built, but not trained, and no accuracy is
     counted.
 
     Parameters
@@ -37,8 +38,11 @@ class Dataset:
         Name in messages and reports.
     train_images, test_images : Tensor of float32, shape (N, C, H, W), (N, C, L) or (N, F)
         Images, sequences or vectors; images in 0..1, or normalized.
-    train_labels, test_labels : Tensor of int64, shape (N,)
-        In ``0..classes-1``. Either both are given or none.
+    train_labels, test_labels : Tensor
+        Of the type and shape that `target` says: classes, int64 of shape (N,), by default. Either
+        both are given or none; for an autoencoder, only those of test images, or none.
+    target : TargetKind
+        What the labels are.
     mean, deviation : tuple of float, optional
         Of the normalization of the images, per channel (of vectors per feature); None without
         normalization.
@@ -54,6 +58,7 @@ class Dataset:
     train_labels: Tensor = field(default_factory=_no_labels)
     test_images: Tensor
     test_labels: Tensor = field(default_factory=_no_labels)
+    target: TargetKind = TargetKind.CLASSES
     mean: tuple[float, ...] | None = None
     deviation: tuple[float, ...] | None = None
 
@@ -69,12 +74,9 @@ class Dataset:
                     f"{part}_images must be float32 of shape {SHAPES}, "
                     f"got {images.dtype} {tuple(images.shape)}"
                 )
-            wanted = images.shape[:1] if self.has_labels else torch.Size([0])
-            if labels.dtype != torch.int64 or labels.shape != wanted:
-                yield (
-                    f"{part}_labels must be int64 of shape ({len(images)},), "
-                    f"got {labels.dtype} {tuple(labels.shape)}"
-                )
+            optional = not self.has_labels or self.target is TargetKind.INPUT
+            if labels.numel() or not optional:
+                yield from self.target.label_problems(images, labels, part)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             yield (
                 "training and test images must have one shape, got "
@@ -129,6 +131,26 @@ class Dataset:
         return bool(len(self.train_labels) or len(self.test_labels))
 
     @property
+    def has_targets(self) -> bool:
+        """Whether networks can be trained: labels are known, or the images are the targets."""
+        return self.has_labels or self.target is TargetKind.INPUT
+
+    @property
+    def train_targets(self) -> Tensor:
+        """What training aims at: the labels, or the training images of an autoencoder."""
+        return self.train_images if self.target is TargetKind.INPUT else self.train_labels
+
+    @property
+    def test_targets(self) -> Tensor:
+        """What evaluation compares with: the labels, or the test images of an autoencoder."""
+        return self.test_images if self.target is TargetKind.INPUT else self.test_labels
+
+    @property
     def classes(self) -> int:
-        """Number of classes, if labels are known."""
+        """Number of classes, if labels are classes and known."""
         return int(self.train_labels.max()) + 1
+
+    def to_reconstruct(self) -> "Dataset":
+        """Return the data set of an autoencoder: the images are the targets; no labels."""
+        none = _no_labels()
+        return replace(self, target=TargetKind.INPUT, train_labels=none, test_labels=none)

@@ -1,4 +1,4 @@
-"""Held-out training images, stratified by class."""
+"""Held-out training images, stratified by class if there are classes."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from systolith.data.dataset import DataError, Dataset
+from systolith.data.targets import TargetKind
 
 __all__ = ["HeldOut", "draw_stratified", "hold_out"]
 
@@ -20,7 +21,8 @@ class HeldOut(NamedTuple):
         With the rest of the training images, and all test images.
     images : Tensor of float32, shape (count, C, H, W)
         For the choice of masks, densities or learning rates.
-    labels : Tensor of int64, shape (count,)
+    labels : Tensor, shape (count, ...)
+        Their targets: classes, int64 of shape (count,), unless the data set says otherwise.
     """
 
     dataset: Dataset
@@ -30,6 +32,8 @@ class HeldOut(NamedTuple):
 
 def hold_out(dataset: Dataset, count: int, seed: int) -> HeldOut:
     """Take images from the training part, from each class in proportion to its size.
+
+    Without classes of whole images, they are drawn from all images alike.
 
     Parameters
     ----------
@@ -50,23 +54,28 @@ def hold_out(dataset: Dataset, count: int, seed: int) -> HeldOut:
     DataError
         If a part would be empty, or a class would have no training images left.
     """
-    images, labels = dataset.train_images, dataset.train_labels
-    if not 0 < count < len(labels):
+    images, labels = dataset.train_images, dataset.train_targets
+    strata = labels
+    if dataset.target is not TargetKind.CLASSES:
+        strata = torch.zeros(len(labels), dtype=torch.int64)
+    if not 0 < count < len(strata):
         problem = (
-            f"data set '{dataset.name}' has {len(labels)} training images; at least 1 must be held "
+            f"data set '{dataset.name}' has {len(strata)} training images; at least 1 must be held "
             f"out and 1 left, got count {count}"
         )
         raise DataError([problem])
-    held = draw_stratified(labels, count, seed)
-    rest, drawn = labels[~held], labels[held]
+    held = draw_stratified(strata, count, seed)
+    rest, drawn = strata[~held], strata[held]
     if lost := sorted(set(drawn.tolist()) - set(rest.tolist())):
         problem = (
             f"holding out {count} images of data set '{dataset.name}' leaves no training images "
             f"of classes {lost}"
         )
         raise DataError([problem])
-    part = replace(dataset, train_images=images[~held], train_labels=rest)
-    return HeldOut(part, images[held], drawn)
+    own = dataset.train_labels
+    kept = own[~held] if len(own) else own
+    part = replace(dataset, train_images=images[~held], train_labels=kept)
+    return HeldOut(part, images[held], labels[held])
 
 
 def draw_stratified(labels: Tensor, count: int, seed: int) -> Tensor:

@@ -48,6 +48,7 @@ from systolith.quant import (
     Wiring,
     image_batch,
 )
+from systolith.quant.model import SIGMOID
 
 __all__ = ["IntegerGraph", "IntegerModel"]
 
@@ -158,6 +159,8 @@ class IntegerModel(IntegerGraph):
         If parameters are NaN or infinite.
     """
 
+    _output_step: Tensor
+
     def __init__(self, model: QuantizedModel, input_shape: Shape | None = None) -> None:
         model.check_numbers()
         shapes = model.shapes(input_shape)
@@ -168,6 +171,10 @@ class IntegerModel(IntegerGraph):
         super().__init__(model.wirings, layers, shapes[INPUT], quantizer.act_type)
         self.input_quantizer = ActQuantizer(quantizer.act_type, power_of_two=quantizer.power_of_two)
         self.input_quantizer.load_state_dict(quantizer.state_dict())
+        step = model.quantizer(model.wirings[-1].name).step.detach().clone()
+        self.register_buffer("_output_step", step, persistent=False)
+        self._ends_in_sigmoid = model.end == SIGMOID
+        self._gives_sequences = model.gives_sequences
         self.requires_grad_(False)
 
     def quantize_input(self, images: Tensor | NDArray[np.float32]) -> IntArray:
@@ -199,9 +206,22 @@ class IntegerModel(IntegerGraph):
         return self.input_quantizer.integers(given.to(self.input_quantizer.log2_step.dtype))
 
     def logits(self, images: Tensor) -> Tensor:
-        """Compute integer logits of float images, to evaluate a classifier."""
+        """Compute integer logits of float images, to evaluate a classifier.
+
+        They have the shape of the float model's outputs: sequences are (N, C, L).
+        """
         integers = self._quantize(images)
-        return torch.cat([self(batch) for batch in torch.split(integers, BATCH)])
+        logits = torch.cat([self(batch) for batch in torch.split(integers, BATCH)])
+        return logits.squeeze(2) if self._gives_sequences else logits
+
+    def outputs(self, images: Tensor) -> Tensor:
+        """Compute the outputs of float images in real units.
+
+        They are the integers times the step of the output, and the sigmoid of that if one was left
+        to the host: bit for bit those of the quantized model in evaluation mode.
+        """
+        outputs = self.logits(images) * self._output_step
+        return outputs.sigmoid() if self._ends_in_sigmoid else outputs
 
 
 def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> nn.Module:

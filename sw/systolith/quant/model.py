@@ -19,8 +19,10 @@ from systolith.quant.layers.weightless import QuantComputing, QuantLayer
 from systolith.quant.recognition.sequences import image_batch, image_shape
 from systolith.quant.steps.quantizers import ActQuantizer
 
-__all__ = ["NOT_FINITE", "QuantizedModel", "Wiring", "nonfinite_problems"]
+__all__ = ["NOT_FINITE", "SIGMOID", "QuantizedModel", "Wiring", "nonfinite_problems"]
 
+SIGMOID = "sigmoid"
+"""End that training towards values applies."""
 NOT_FINITE = "needs finite numbers"
 """Requirement that tensors with NaN or infinities break, in messages."""
 
@@ -99,6 +101,10 @@ class QuantizedModel(nn.Module):
         """Float logits, shape (N, ...) as of the float model, of float images."""
         result = self.trace(images)[self.wirings[-1].name]
         return result.squeeze(2) if self.gives_sequences else result
+
+    def finish(self, outputs: Tensor) -> Tensor:
+        """Return what the float model returns: with its sigmoid, if that was left to the host."""
+        return outputs.sigmoid() if self.end == SIGMOID else outputs
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
         """Fake-quantized input and output of every layer, by name, of images of any float type."""

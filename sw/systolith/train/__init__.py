@@ -8,7 +8,8 @@ from systolith.train.checkpoint import (
     save_tensors,
 )
 from systolith.train.errors import DivergedError, TrainingError
-from systolith.train.fit import evaluate, fit
+from systolith.train.evaluation import Metric, evaluate, evaluate_data
+from systolith.train.fit import fit
 from systolith.train.objectives import CrossEntropy, TrainingObjective
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
@@ -24,6 +25,7 @@ __all__ = [
     "DivergedError",
     "EpochCallback",
     "EpochProgress",
+    "Metric",
     "Normalized",
     "Precision",
     "Recipe",
@@ -32,6 +34,7 @@ __all__ = [
     "TrainingObjective",
     "clear_checkpoints",
     "evaluate",
+    "evaluate_data",
     "fit",
     "load_state",
     "save_state",

@@ -7,12 +7,14 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
+from systolith.data import TargetKind
 from systolith.train.batches import Batch
 from systolith.train.checkpoint import TrainingState
 from systolith.train.errors import DivergedError
 from systolith.train.objectives import TrainingObjective
 from systolith.train.optimizers import anneal
 from systolith.train.precision import Precision
+from systolith.train.targets import arrange_targets, count_right, read_outputs
 from systolith.train.teaching import Teacher, TeacherLogits
 
 __all__ = ["BatchTrainer"]
@@ -26,13 +28,15 @@ class BatchTrainer:
     ----------
     state : TrainingState
         Its model, optimizer, sparsifier and average are changed by each step.
+    kind : TargetKind
     taught : TeacherLogits, optional
-        Logits of the teacher; None without one.
+        Outputs of the teacher; None without one.
     objective, teacher, precision, learning_rate, warmup, clip_norm, phase
         See :func:`fit`.
     """
 
     state: TrainingState
+    kind: TargetKind
     objective: TrainingObjective
     teacher: Teacher | None
     taught: TeacherLogits | None
@@ -42,8 +46,8 @@ class BatchTrainer:
     clip_norm: float | None
     phase: str
 
-    def take_step(self, batch: Batch, elapsed: float, epoch: int) -> tuple[float, int]:
-        """Train on a batch; return the mean loss, and the number of correctly classified images.
+    def take_step(self, batch: Batch, elapsed: float, epoch: int) -> tuple[float, int, int]:
+        """Train on a batch; return the mean loss, and the numbers of :func:`count_right`.
 
         Parameters
         ----------
@@ -64,10 +68,13 @@ class BatchTrainer:
         optimizer.zero_grad()
         sparsifier = self.state.sparsifier
         with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
-            logits = self._run(batch)
-            total = self.objective(logits, batch.labels)
+            outputs = self._run(batch)
+            targets = arrange_targets(batch.targets, outputs, self.kind)
+            total = self.objective(outputs, targets)
             if self.teacher is not None and self.taught is not None:
-                total = self.teacher.loss(total, logits, self.taught.read(batch))
+                taught = self.taught.read(batch)
+                apart = self._distance(outputs, taught)
+                total = self.teacher.loss(total, outputs, taught, apart)
             torch.autograd.backward(total)
         loss = float(total.detach())
         if not isfinite(loss):
@@ -77,11 +84,17 @@ class BatchTrainer:
         optimizer.step()
         if self.state.average is not None:
             self.state.average.update_parameters(model)
-        return loss, int((logits.argmax(1) == batch.classes).sum())
+        right, known = count_right(outputs, targets) if self.kind.is_classes else (0, 0)
+        return loss, right, known
 
     def _run(self, batch: Batch) -> Tensor:
-        """Return the logits of a batch in float32."""
+        """Return the outputs of a batch in float32."""
         with self.precision.autocast(batch.images.device):
             images = self.precision.arrange(batch.images)
-            logits: Tensor = self.state.model(images)
-        return logits.float()
+            outputs: Tensor = self.state.model(images)
+        read: Tensor = read_outputs(self.state.model, outputs.float(), self.kind)
+        return read
+
+    def _distance(self, outputs: Tensor, taught: Tensor) -> Tensor | None:
+        """Return the loss of values with the teacher's as targets; None for classes."""
+        return None if self.kind.is_classes else self.objective(outputs, taught.float())

@@ -5,35 +5,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment
+from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment, TargetKind
+from systolith.data.pairs import augment_pairs, move_targets
+from systolith.train.targets import target_places
 
 __all__ = ["Batch", "draw_batches"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Images and labels of one step, on the model's device.
+    """Images and targets of one step, on the model's device.
 
     Parameters
     ----------
     images : Tensor of float32, shape (N, C, H, W)
         Augmented.
-    labels : Tensor of int64, shape (N,), or of float32, shape (N, classes)
-        The latter are probabilities, after an augmentation that mixes images.
+    targets : Tensor
+        As the data set has them; float32 probabilities of classes, (N, classes, ...), after an
+        augmentation that mixes images.
     rows : Tensor of int64, shape (N,), optional
         On the CPU: ``image * variants + variant``; None if there is no limit to the variants.
     """
 
     images: Tensor
-    labels: Tensor
+    targets: Tensor
     rows: Tensor | None
-
-    @property
-    def classes(self) -> Tensor:
-        """The class of each image, or the most probable one: int64 of shape (N,)."""
-        return self.labels if self.labels.ndim == 1 else self.labels.argmax(1)
 
 
 def draw_batches(
@@ -45,10 +42,11 @@ def draw_batches(
     classes: int,
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch; the last one has the remaining images."""
+    moves = bool(target_places(data))
     order = torch.randperm(len(data.train_images), generator=generator)
     for indices in torch.split(order, batch_size):
         images = data.train_images[indices].to(device)
-        labels = data.train_labels[indices].to(device)
+        targets = data.train_targets[indices].to(device)
         rows: Tensor | None = None
         match augment:
             case None:
@@ -56,10 +54,12 @@ def draw_batches(
             case FiniteAugment():
                 variants = augment.draw(len(indices), generator)
                 images = augment.apply(images, variants)
+                targets = move_targets(targets, augment, variants) if moves else targets
                 rows = indices * augment.variants + variants
-            case MixingAugment():
-                targets = F.one_hot(labels, classes).float()
-                images, labels = augment.mix(images, targets, generator)
             case _:
-                images = augment(images, generator)
-        yield Batch(images=images, labels=labels, rows=rows)
+                if isinstance(augment, MixingAugment):
+                    targets = data.target.as_real(targets, classes)
+                images, targets = augment_pairs(images, targets, augment, generator, moves=moves)
+        if data.target is TargetKind.INPUT:
+            targets = images
+        yield Batch(images=images, targets=targets, rows=rows)

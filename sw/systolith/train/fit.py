@@ -1,17 +1,16 @@
 """A compact training loop for data sets in memory."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from systolith.data import Augment, Dataset, MixingAugment
-from systolith.foundation import kind_problems, no_progress, plain_number, show_value
+from systolith.data import Augment, Dataset, MixingAugment, TargetKind
+from systolith.foundation import no_progress, plain_number
 from systolith.prune import (
     FilterSparsifier,
     Sparsifier,
@@ -19,24 +18,22 @@ from systolith.prune import (
     describe_sparsifier,
     frozen_density,
 )
-from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
 from systolith.train.batch_trainer import BatchTrainer
 from systolith.train.batches import Batch, draw_batches
 from systolith.train.checkpoint import TrainingState
 from systolith.train.errors import TrainingError
-from systolith.train.objectives import CrossEntropy, TrainingObjective, describe_setting
+from systolith.train.objectives import TrainingObjective, describe_setting
 from systolith.train.optimizers import Algorithm, make_optimizer
 from systolith.train.precision import Precision
-from systolith.train.probe import output_problems, probe_training
+from systolith.train.probe import probe_training
 from systolith.train.progress import EpochCallback, EpochProgress
+from systolith.train.targets import default_objective
 from systolith.train.teaching import Teacher
 
-__all__ = ["evaluate", "fit"]
+__all__ = ["fit"]
 
-EVALUATION_BATCH = 512
 REPORT_SECONDS = 1.0
-CROSS_ENTROPY = CrossEntropy()
 KNOWS, GUESSES = 4, 1.5
 """Accuracy, as a multiple of the share of one class, of a model that knows the classes, and the
 most of one that guesses."""
@@ -54,7 +51,7 @@ def fit(
     algorithm: Algorithm = Algorithm.ADAMW,
     precision: Precision = Precision.FLOAT32,
     augment: Augment | MixingAugment | None = None,
-    objective: TrainingObjective = CROSS_ENTROPY,
+    objective: TrainingObjective | None = None,
     teacher: Teacher | None = None,
     ema: float | None = None,
     clip_norm: float | None = None,
@@ -64,7 +61,7 @@ def fit(
     progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
 ) -> None:
-    """Train a classifier in place, and leave it in evaluation mode.
+    """Train a model in place, and leave it in evaluation mode.
 
     The same arguments give the same weights, bit for bit, on the same machine with the same number
     of threads, even if training was interrupted and resumed from its checkpoint. A warning says if
@@ -73,7 +70,9 @@ def fit(
     Parameters
     ----------
     model : nn.Module
-        Returns logits, shape (N, classes). Trained on its current device.
+        Returns what the data set's kind of target needs: logits of shape (N, classes), or
+        (N, classes, H, W) of pixels; or values of the targets' shape, or flattened. Trained on its
+        current device.
     data : Dataset
         Only its training part is read.
     epochs : int
@@ -92,10 +91,11 @@ def fit(
         Arithmetic of forward and backward.
     augment : Augment or MixingAugment, optional
         Applied to each batch.
-    objective : callable
-        The loss; :class:`CrossEntropy` without label smoothing by default.
+    objective : callable, optional
+        The loss; by default :class:`CrossEntropy` without label smoothing for classes, and
+        ``nn.MSELoss()`` for values and autoencoders.
     teacher : Teacher, optional
-        Trained network whose outputs the model learns, besides the labels.
+        Trained network whose outputs the model learns, besides the targets.
     ema : float, optional
         Decay of a moving average of the weights, 0..1; the model ends with the average. About
         ``1 / (1 - ema)`` last steps count, fewer at the start (:func:`average_weights`).
@@ -148,6 +148,7 @@ def fit(
     # Checkpoints hold plain numbers only, not those of NumPy.
     epochs, batch_size, seed = int(epochs), int(batch_size), int(seed)
     learning_rate, warmup, weight_decay = map(float, (learning_rate, warmup, weight_decay))
+    objective = objective or default_objective(data.target)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     state = TrainingState(
         model=model,
@@ -156,12 +157,13 @@ def fit(
         average=None if ema is None else average_weights(model, ema),
         generator=torch.Generator().manual_seed(seed),
         device=device,
-        settings=_describe(settings, len(data.train_images)),
+        settings=_describe({**settings, "objective": objective}, data),
     )
     model.train()
     precision.arrange_(model)
     trainer = BatchTrainer(
         state=state,
+        kind=data.target,
         objective=objective,
         teacher=teacher,
         taught=teacher.prepare(data, augment, precision, device) if teacher and epochs else None,
@@ -181,7 +183,7 @@ def fit(
                 data, batch_size, augment, state.generator, device, probe.classes
             )
             start, accuracy = _train_epoch(trainer, batches, epoch, report)
-            if epoch == 0 and start > KNOWS / probe.classes > GUESSES / probe.classes > accuracy:
+            if epoch == 0 and _has_forgotten(start, accuracy, probe.classes):
                 warnings.warn(
                     f"phase '{phase}' has forgotten the classes: {accuracy:.1%} of the images are "
                     f"right in epoch 1, {start:.1%} were before it; "
@@ -195,40 +197,51 @@ def fit(
     model.eval()
 
 
-def _describe(settings: Mapping[str, Any], images: int) -> dict[str, Any]:
+def _has_forgotten(before: float | None, after: float | None, classes: int) -> bool:
+    """Whether a model that knew the classes only guesses now, by shares of right ones."""
+    if before is None or after is None:
+        return False
+    return before > KNOWS / classes > GUESSES / classes > after
+
+
+def _describe(settings: Mapping[str, Any], data: Dataset) -> dict[str, Any]:
     """Write the settings as plain values, which checkpoints compare."""
     teacher, sparsifier = settings["teacher"], settings["sparsifier"]
     plain = {name: plain_number(value) for name, value in settings.items()}
     return {
         **plain,
-        "images": images,
+        "images": len(data.train_images),
         "algorithm": settings["algorithm"].value,
         "precision": settings["precision"].value,
         "augment": describe_setting(settings["augment"]),
         "objective": describe_setting(settings["objective"]),
         "teacher": None if teacher is None else teacher.description,
         "sparsifier": None if sparsifier is None else describe_sparsifier(sparsifier),
+        **({} if data.target is TargetKind.CLASSES else {"target": data.target.value}),
     }
 
 
 def _train_epoch(
     trainer: BatchTrainer, batches: Iterable[Batch], epoch: int, report: "_Reporter"
-) -> tuple[float, float]:
+) -> tuple[float | None, float | None]:
     """Train on all batches; `epoch` counts from 0.
 
-    Returns the accuracy of the first batch, which is seen before the first step, and of all.
+    Returns the accuracy of the first batch, which is seen before the first step, and of all; None
+    if targets are no classes.
     """
-    loss_sum, right, seen, first = 0.0, 0, 0, 0.0
+    loss_sum, seen, right, known = 0.0, 0, 0, 0
+    first: float | None = None
+    accuracy: float | None = None
     for step, batch in enumerate(batches, 1):
         elapsed = (epoch * report.steps + step - 1) / (report.epochs * report.steps)
-        loss, correct = trainer.take_step(batch, elapsed, epoch + 1)
-        loss_sum += loss * len(batch.labels)
-        right += correct
-        seen += len(batch.labels)
-        if step == 1:
-            first = right / seen
-        report.after(epoch, step, loss_sum / seen, right / seen)
-    return first, right / seen
+        loss, right_now, known_now = trainer.take_step(batch, elapsed, epoch + 1)
+        loss_sum += loss * len(batch.images)
+        seen += len(batch.images)
+        right, known = right + right_now, known + known_now
+        accuracy = right / known if known else None
+        first = accuracy if step == 1 else first
+        report.after(epoch, step, loss_sum / seen, accuracy)
+    return first, accuracy
 
 
 class _Reporter:
@@ -241,7 +254,7 @@ class _Reporter:
         self._trainer, self._progress, self._first = trainer, progress, first
         self._start = self._last = monotonic()
 
-    def after(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+    def after(self, epoch: int, step: int, loss: float, accuracy: float | None) -> None:
         """Report the state after a step, if it is time to; `epoch` counts from 0."""
         now, trainer = monotonic(), self._trainer
         if step < self.steps and now - self._last < REPORT_SECONDS:
@@ -273,54 +286,3 @@ def _density(state: TrainingState) -> float:
             return sparsifier.filters(state.model).density
         case _:
             return frozen_density(state.model)
-
-
-@torch.no_grad()
-def evaluate(
-    classifier: nn.Module | Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
-) -> float:
-    """Return the share of images that are classified correctly, 0..1.
-
-    Parameters
-    ----------
-    classifier : nn.Module or callable
-        Maps images to logits, shape (N, classes), of any type. A module runs in evaluation mode.
-        For integers, pass ``IntegerModel(...).logits``. Ties go to the lower class.
-    images : Tensor, shape (N, C, H, W)
-    labels : Tensor of integers, shape (N,)
-
-    Raises
-    ------
-    TrainingError
-        If there are no images, they do not fit the module, there is not one label for each, or a
-        label has no output.
-    """
-    tensors = (("images", images), ("labels", labels))
-    problems = [text for name, value in tensors for text in kind_problems(name, value, Tensor)]
-    if isinstance(classifier, type) or not callable(classifier):
-        problems.append(f"classifier must be a Module or a function, got {show_value(classifier)}")
-    TrainingError.raise_if_any(problems)
-    if not len(images) or labels.shape != images.shape[:1] or labels.is_floating_point():
-        shapes = f"{tuple(images.shape)} and {labels.dtype} labels of {tuple(labels.shape)}"
-        problem = f"evaluation needs images and a whole number for each, got images of {shapes}"
-        raise TrainingError([problem])
-    right = 0
-    with evaluating(classifier) if isinstance(classifier, nn.Module) else nullcontext():
-        parts = (torch.split(tensor, EVALUATION_BATCH) for tensor in (images, labels))
-        for batch, wanted in zip(*parts, strict=True):
-            logits = _classify(classifier, batch)
-            TrainingError.raise_if_any(output_problems(logits, len(batch), labels, "labels"))
-            right += int((logits.argmax(1) == wanted).sum())
-    return right / len(images)
-
-
-def _classify(classifier: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Run a classifier; name images that do not fit a module."""
-    try:
-        return classifier(images)
-    except Exception as error:  # the model's code may raise anything
-        if not isinstance(classifier, nn.Module):
-            raise
-        reason = str(error) or type(error).__name__
-        problem = f"{images.dtype} images of shape {tuple(images.shape)} do not fit the model"
-        raise TrainingError([f"{problem}: {reason}"]) from error

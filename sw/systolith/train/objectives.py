@@ -14,16 +14,18 @@ from systolith.train.errors import TrainingError
 __all__ = ["CrossEntropy", "TrainingObjective", "describe_setting"]
 
 TrainingObjective = Callable[[Tensor, Tensor], Tensor]
-"""Maps logits, float32 of shape (N, classes), and labels to a scalar, usually a mean over images.
+"""Maps outputs and targets to a scalar, usually a mean over images.
 
-Labels are int64 of shape (N,), or probabilities of shape (N, classes) after an augmentation that
-mixes images.
+Outputs are float32; of classes, logits of shape (N, classes), or (N, classes, H, W) for classes of
+pixels. Targets are int64 of shape (N,) or (N, H, W), or probabilities of the shape of the logits
+after an augmentation that mixes images. Values have the shape of the outputs; ``nn.MSELoss()``,
+``nn.L1Loss()`` and ``nn.HuberLoss()`` are objectives of values.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEntropy:
-    """Cross entropy with labels, mean over images.
+    """Cross entropy with labels, mean over images, or over pixels of known class.
 
     With label smoothing e, the target is ``1 - e + e / classes`` for the label, and ``e / classes``
     for each other class.

@@ -5,17 +5,29 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from systolith.data import Dataset, augment_problems, augment_warnings
+from systolith.data import Dataset, MixingAugment, augment_problems, augment_warnings
 from systolith.foundation import is_whole, kind_problems
 from systolith.trace import evaluating
+from systolith.train.objectives import CrossEntropy
 from systolith.train.precision import weight_problems
 from systolith.train.settings import setting_problems
+from systolith.train.targets import (
+    arrange_targets,
+    default_objective,
+    end_problems,
+    name_targets,
+    output_problems,
+    read_outputs,
+    target_places,
+    target_problems,
+)
 from systolith.train.teaching import DenseTeacher, Teacher
 
-__all__ = ["TrainingProbe", "image_problems", "output_problems", "probe_training"]
+__all__ = ["TrainingProbe", "image_problems", "probe_training"]
 
 PROBED_IMAGES = 2
 
@@ -47,9 +59,9 @@ def probe_training(
     steps: bool = True,
     labels: bool = False,
 ) -> TrainingProbe:
-    """Find every reason why a classifier cannot be trained on a data set.
+    """Find every reason why a model cannot be trained on a data set.
 
-    The model and the teacher run once, in evaluation mode, on two images.
+    The model, the objective and the teacher run once, in evaluation mode, on two images.
 
     Parameters
     ----------
@@ -77,7 +89,7 @@ def probe_training(
             problems += image_problems(data)
         return TrainingProbe(problems=tuple(problems))
     problems += [*image_problems(data), *weight_problems(model, "the model")]
-    if not data.has_labels and data.train_images.numel():
+    if not data.has_targets and data.train_images.numel():
         needs = "training" if steps else "this pruning method"
         problems.append(
             f"data set '{data.name}' has no labels, which {needs} reads; without labels, a trained "
@@ -86,7 +98,9 @@ def probe_training(
         return TrainingProbe(problems=tuple(problems))
     if steps and settings.get("sparsifier") is None:
         problems += _gradient_problems(model)
-    problems += augment_problems(settings.get("augment"), data.input_shape)
+    places = target_places(data)
+    problems += augment_problems(settings.get("augment"), data.input_shape, places)
+    problems += [*target_problems(data), *end_problems(model, data.target)]
     warnings = tuple(augment_warnings(settings.get("augment"), data.input_shape))
     if not data.train_images.numel():
         return TrainingProbe(problems=tuple(problems), warnings=warnings)
@@ -99,11 +113,14 @@ def probe_training(
         shape, reason = tuple(data.train_images.shape), str(error) or type(error).__name__
         problems.append(f"images of shape {shape} do not fit the model: {reason}")
         return TrainingProbe(problems=tuple(problems), warnings=warnings)
-    what = f"training labels of data set '{data.name}'"
-    wrong = list(output_problems(outputs, len(images), data.train_labels, what))
+    what = f"{name_targets(data.target, 'training')} of data set '{data.name}'"
+    outputs = read_outputs(model, outputs, data.target)
+    wrong = list(output_problems(outputs, len(images), data.train_targets, what, data.target))
     classes = 0 if wrong else int(outputs.shape[1])
     if not wrong:
-        wrong += _teacher_problems(model, images, settings.get("teacher"), classes)
+        wrong += _objective_problems(outputs, data, settings, classes)
+        shape = tuple(outputs.shape[1:])
+        wrong += _teacher_problems(model, images, settings.get("teacher"), shape)
     if steps:
         wrong += _batch_problems(len(data.train_images), settings.get("batch_size"), single)
     return TrainingProbe(problems=(*problems, *wrong), warnings=warnings, classes=classes)
@@ -127,33 +144,29 @@ def image_problems(data: Dataset, part: str = "training") -> Iterator[str]:
         yield f"{part} images of data set '{data.name}' must be finite, got NaN or infinite pixels"
 
 
-def output_problems(outputs: Any, images: int, labels: Tensor, what: str) -> Iterator[str]:
-    """Yield each reason why outputs are no logits for labels.
-
-    Parameters
-    ----------
-    outputs : Any
-        Outputs of a model; they must be a tensor of shape (images, classes).
-    images : int
-        Images that the model was given.
-    labels : Tensor of int64, shape (N,)
-    what : str
-        Name of the labels in messages.
-    """
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
-        is_tensor = isinstance(outputs, Tensor)
-        shape = tuple(outputs.shape) if is_tensor else type(outputs).__name__
-        after = "; flatten before returning" if is_tensor and outputs.ndim > 2 else ""
-        yield f"a classifier must give logits of shape (N, classes), got {shape}{after}"
-    elif len(outputs) != images:
-        yield f"a classifier must give one row of logits per image, got {len(outputs)} for {images}"
-    elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < outputs.shape[1]:
-        least, most, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
-        hint = "; classes count from 0" if (least, most) == (1, classes) else ""
-        yield (
-            f"{what} must lie in 0..{classes - 1}, as the model has {classes} outputs, "
-            f"got {least}..{most}{hint}"
-        )
+def _objective_problems(
+    outputs: Tensor, data: Dataset, settings: Mapping[str, Any], classes: int
+) -> Iterator[str]:
+    """Compute the loss of the probed images."""
+    objective = settings.get("objective") or default_objective(data.target)
+    if isinstance(objective, CrossEntropy | nn.CrossEntropyLoss) and not data.target.is_classes:
+        yield f"cross entropy is a loss of classes, but targets are of kind '{data.target.value}'"
+        return
+    targets = data.train_targets[: len(outputs)].to(outputs.device)
+    if isinstance(settings.get("augment"), MixingAugment):
+        targets = data.target.as_real(targets, classes)
+    if any(setting_problems({"objective": objective})):
+        return
+    try:
+        with torch.no_grad():
+            loss = objective(outputs.float(), arrange_targets(targets, outputs, data.target))
+    except Exception as error:  # the user's code may raise anything
+        reason = str(error) or type(error).__name__
+        yield f"the objective does not fit targets of kind '{data.target.value}': {reason}"
+        return
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        given = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        yield f"the objective must return a scalar, got {given}"
 
 
 def _gradient_problems(model: nn.Module) -> Iterator[str]:
@@ -190,12 +203,12 @@ def _noting_single_values(model: nn.Module, names: dict[str, None]) -> Iterator[
 
 
 def _teacher_problems(
-    model: nn.Module, images: Tensor, teacher: Any, classes: int
+    model: nn.Module, images: Tensor, teacher: Any, outputs: tuple[int, ...]
 ) -> Iterator[str]:
     if isinstance(teacher, DenseTeacher):
         teacher = teacher.of(model)
     if isinstance(teacher, Teacher):
-        yield from teacher.problems(images, classes)
+        yield from teacher.problems(images, outputs)
 
 
 def _batch_problems(images: int, batch_size: Any, single: Iterable[str]) -> Iterator[str]:

@@ -8,6 +8,9 @@ from systolith.foundation import Progress
 
 __all__ = ["EpochCallback", "EpochProgress"]
 
+SMALL = 0.1
+"""Loss below which three digits behind the point tell too little."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochProgress(Progress):
@@ -23,8 +26,9 @@ class EpochProgress(Progress):
         Finished optimizer steps of the epoch, and all of them; equal at the end of the epoch.
     loss : float
         Mean over the training images of the epoch so far.
-    accuracy : float
-        Share of those images, augmented, that were classified correctly during training; 0..1.
+    accuracy : float or None
+        Share of those images, or of their pixels, augmented, that were classified correctly during
+        training; 0..1. None if targets are no classes.
     density : float
         Share kept of what is pruned, as if training ended now; 1 without pruning.
     seconds_left : float
@@ -35,7 +39,7 @@ class EpochProgress(Progress):
     step: int
     steps: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     density: float
     seconds_left: float
 
@@ -49,18 +53,19 @@ class EpochProgress(Progress):
         step: int,
         steps: int,
         loss: float,
-        accuracy: float,
+        accuracy: float | None,
         density: float,
         seconds_left: float,
     ) -> "EpochProgress":
         """Make a record with `done` and `text` that follow from the other values."""
+        right = "" if accuracy is None else f", {accuracy:.1%}"
         kept = f", {density:.0%} kept" if density < 1 else ""
         left = timedelta(seconds=round(seconds_left))
         return cls(
             task=phase,
             done=epoch - 1 + step / steps,
             total=epochs,
-            text=f"{phase} {epoch}/{epochs}, loss {loss:.3f}, {accuracy:.1%}{kept}, {left} left",
+            text=f"{phase} {epoch}/{epochs}, loss {_digits(loss)}{right}{kept}, {left} left",
             epoch=epoch,
             step=step,
             steps=steps,
@@ -84,6 +89,11 @@ class EpochProgress(Progress):
     def epoch_done(self) -> bool:
         """Whether the epoch is over."""
         return self.step == self.steps
+
+
+def _digits(loss: float) -> str:
+    """Write a loss, which may be far below 1 where it is a squared error."""
+    return f"{loss:.3f}" if loss >= SMALL else f"{loss:.3g}"
 
 
 EpochCallback = Callable[[EpochProgress], None]

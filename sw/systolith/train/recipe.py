@@ -12,7 +12,7 @@ from systolith.foundation import kind_problems, no_progress, plain_number
 from systolith.train.devices import find_device, placed_on
 from systolith.train.errors import TrainingError
 from systolith.train.fit import fit
-from systolith.train.objectives import CrossEntropy, TrainingObjective
+from systolith.train.objectives import TrainingObjective
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback
@@ -43,7 +43,7 @@ class Recipe:
         See :func:`fit`. Quantized training has no weight decay.
     augment : Augment or MixingAugment, optional
         Applied to each batch of all phases.
-    objective : callable
+    objective : callable, optional
         Loss of all phases; see :func:`fit`.
     teacher : Teacher or DenseTeacher, optional
         A :class:`Teacher` teaches in all phases; a :class:`DenseTeacher` in pruning and quantized
@@ -68,7 +68,7 @@ class Recipe:
     algorithm: Algorithm = Algorithm.ADAMW
     precision: Precision = Precision.FLOAT32
     augment: Augment | MixingAugment | None = None
-    objective: TrainingObjective = CrossEntropy()
+    objective: TrainingObjective | None = None
     teacher: Teacher | DenseTeacher | None = None
     ema: float | None = None
     clip_norm: float | None = None

@@ -74,7 +74,7 @@ _RULES: Mapping[str, _Rule] = {
         _is_augment,
         optional=True,
     ),
-    "objective": _Rule("a function of logits and labels", _is_function),
+    "objective": _Rule("a function of logits and labels", _is_function, optional=True),
     "teacher": _Rule(
         "a Teacher, which a DenseTeacher becomes by of(model),",
         lambda value: isinstance(value, Teacher),

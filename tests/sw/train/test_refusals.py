@@ -56,7 +56,7 @@ def data() -> Dataset:
         ("algorithm", "sgd", "an Algorithm, got 'sgd'"),
         ("precision", "bfloat16", "a Precision, got 'bfloat16'"),
         ("augment", Cutout, "an Augment or a MixingAugment or None, got the class Cutout"),
-        ("objective", CrossEntropy, "a function of logits and labels, got the class CrossEntropy"),
+        ("objective", CrossEntropy, "logits and labels or None, got the class CrossEntropy"),
         ("ema", "0.9", "a number or None, got '0.9'"),
         ("sparsifier", [], "state_dict and load_state_dict) or None, got list"),
         ("seed", None, "a whole number, got None"),

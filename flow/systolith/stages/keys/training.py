@@ -22,7 +22,7 @@ __all__ = ["TrainingInputs", "digest_tensor"]
 
 TRAINING = (
     *("batch_size", "learning_rate", "warmup", "weight_decay", "clip_norm", "algorithm"),
-    *("precision", "label_smoothing", "ema", "device"),
+    *("precision", "objective", "label_smoothing", "ema", "device"),
 )
 
 
@@ -120,7 +120,7 @@ class TrainingInputs:
         parts = ("train_images", "train_labels", "test_images", "test_labels")
         values = {part: digest_tensor(getattr(data, part)) for part in parts}
         normal = {"mean and deviation": [data.mean, data.deviation]}
-        return {"data": {**values, **normal}}
+        return {"data": {**values, **normal, "target": data.target.value}}
 
     @cached_property
     def sources(self) -> Inputs:

@@ -25,7 +25,7 @@ from systolith.compress import (
     save_quantized,
 )
 from systolith.config import Experiment
-from systolith.data import Dataset, load_image_files
+from systolith.data import Dataset, TargetKind, load_image_files
 from systolith.emit import MEANING, Meaning, read_meaning
 from systolith.foundation import ProblemCollector, UsageError, write_json
 from systolith.frontend import IntegerModel, lower
@@ -52,9 +52,10 @@ from systolith.stages.stage import Stage, StageContext
 from systolith.stages.workspace import StageRecord
 from systolith.train import (
     DenseTeacher,
+    Metric,
     Recipe,
     clear_checkpoints,
-    evaluate,
+    evaluate_data,
     save_tensors,
     train_float,
 )
@@ -124,6 +125,7 @@ class ExperimentSource:
         """Publish accuracy, checks and files."""
         result = record.result
         report.add_accuracy(result.get("accuracy", {}))
+        report.add_metrics(result.get("metrics", {}))
         report.files.update(result.get("files", {}))
         report.add_checks(result.get("checks", []))
         self.dense_shapes = result.get("dense", self.dense_shapes)
@@ -134,7 +136,7 @@ class ExperimentSource:
             problems.errors += check.errors()
             for warning in check.warnings:
                 warnings.warn(str(warning), stacklevel=2)
-            if not self.data.has_labels:
+            if not self.data.has_targets:
                 without = "outputs are compared, but no accuracy is counted"
                 warnings.warn(f"data set '{self.data.name}' has no labels: {without}", stacklevel=2)
 
@@ -187,10 +189,10 @@ class ExperimentSource:
         return len(self.data.test_images)
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
-        """Quantize the first `count` test images; labels are None if they are not known."""
+        """Quantize the first `count` test images; labels are None unless classes are known."""
         images = self.data.test_images[:count]
         integers = self.integer_model.quantize_input(images)
-        if not self.data.has_labels:
+        if not self.data.has_labels or self.data.target is not TargetKind.CLASSES:
             return integers, None
         return integers, np.asarray(self.data.test_labels[:count].numpy(), dtype=np.int64)
 
@@ -222,7 +224,7 @@ class ExperimentSource:
         train_float(model, data, self._recipe, context.progress, context.checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(context.checkpoint)
-        return {"accuracy": self._accuracy("float", model), "files": {"train": "train"}}
+        return {**self._measure("float", model), "files": {"train": "train"}}
 
     def _prune(self, context: StageContext) -> dict[str, Any]:
         """Carry out the pruning steps, and save and draw what was kept."""
@@ -241,7 +243,7 @@ class ExperimentSource:
         clear_checkpoints(context.checkpoint)
         if not pruned.filters and not pruned.masks:
             return {"files": {"prune": "prune"}}
-        return {"accuracy": self._accuracy("pruned", pruned.model), "files": {"prune": "prune"}}
+        return {**self._measure("pruned", pruned.model), "files": {"prune": "prune"}}
 
     def _quantize(self, context: StageContext) -> dict[str, Any]:
         """Train with quantized weights and activations, and prune jointly if a step says so."""
@@ -272,14 +274,17 @@ class ExperimentSource:
             checkpoint=context.checkpoint,
         )
 
-    def _accuracy(
-        self, name: str, classifier: nn.Module | Callable[[torch.Tensor], torch.Tensor]
-    ) -> dict[str, float]:
-        """Count right classes of the test images; nothing without labels."""
-        images, labels = self.data.test_images, self.data.test_labels
-        if not self.data.has_labels:
+    def _measure(
+        self, state: str, model: nn.Module | Callable[[torch.Tensor], torch.Tensor]
+    ) -> dict[str, Any]:
+        """Measure how well outputs fit the test targets; nothing without targets."""
+        if not self.data.has_targets:
             return {}
-        return {name: evaluate(classifier, images, labels), "test_images": len(labels)}
+        values = {metric.value: value for metric, value in evaluate_data(model, self.data).items()}
+        accuracy: dict[str, float] = {"test_images": len(self.data.test_images)}
+        if (share := values.pop(Metric.ACCURACY.value, None)) is not None:
+            accuracy[state] = share
+        return {"accuracy": accuracy, "metrics": {state: values} if values else {}}
 
     def _lower(self, context: StageContext) -> dict[str, Any]:
         """Write the integer network, and compare NumPy with PyTorch on all test images."""
@@ -290,8 +295,10 @@ class ExperimentSource:
         images, _ = self.images(None)
         golden, reference = trace(network, images), self.reference(images)
         unequal = [name for name in golden if not np.array_equal(golden[name], reference[name])]
+        integers = self.integer_model
+        real = not self.data.target.is_classes
         return {
-            "accuracy": self._accuracy("integer", self.integer_model.logits),
+            **self._measure("integer", integers.outputs if real else integers.logits),
             "files": {"network": "network.json"},
             "dense": dict(self._dense_shapes()),
             "checks": [

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from systolith.config import DataSection, Experiment, ModelSection
+from systolith.config import DataSection, Experiment, ModelSection, TrainSection
 from systolith.data import (
     COLOURS,
     Augment,
@@ -14,6 +14,7 @@ from systolith.data import (
     Dataset,
     MixingAugment,
     MixUp,
+    TargetKind,
     combine_augments,
     crop_and_flip,
     load_arrays,
@@ -52,6 +53,7 @@ from systolith.train import (
     Precision,
     Recipe,
     Teacher,
+    TrainingObjective,
 )
 
 __all__ = [
@@ -102,8 +104,10 @@ INPUT_SHAPES: Mapping[str, tuple[int, int, int]] = {
 }
 """Shape (C, H, W) of the images of each of :data:`MODELS`."""
 BUNDLED: Mapping[str, Callable[[int], Dataset]] = {"digits": load_digits}
+ARRAYS = "arrays"
+"""Name of the data set whose targets may be of any kind."""
 FROM_FILES: Mapping[str, Callable[[Path, bool, int], Dataset]] = {
-    "arrays": lambda path, normalize, seed: load_arrays(path, normalize=normalize),
+    ARRAYS: lambda path, normalize, seed: load_arrays(path, normalize=normalize),
     "cifar10": lambda path, normalize, seed: load_cifar10(path, normalize=normalize),
     "fashion_mnist": lambda path, normalize, seed: load_fashion_mnist(path, normalize=normalize),
     "images": lambda path, normalize, seed: load_image_folder(path, seed=seed),
@@ -116,6 +120,12 @@ AUGMENTS: Mapping[str, Augment | MixingAugment] = {
     "mixup": MixUp(),
 }
 """By name; "none" is no augmentation."""
+OBJECTIVES: Mapping[str, Callable[[], TrainingObjective]] = {
+    "squared-error": nn.MSELoss,
+    "absolute-error": nn.L1Loss,
+    "huber": nn.HuberLoss,
+}
+"""Losses of values, by name."""
 
 TEACHER = "train.teacher"
 
@@ -171,7 +181,23 @@ def check_factory(factory: str, section: str, folder: Path) -> None:
 
 
 def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
-    """Load a data set, as :func:`make_model`; the seed decides which images are held out."""
+    """Load a data set, as :func:`make_model`; the seed decides which images are held out.
+
+    Any data set becomes that of an autoencoder if the section says so.
+    """
+    data = _load_data(section, seed, folder)
+    kind = data.target if section.targets is None else TargetKind(section.targets)
+    if kind is data.target:
+        return data
+    if kind is TargetKind.INPUT:
+        return data.to_reconstruct()
+    raise UsageError(
+        f"data.targets = '{kind.value}', but targets of data set '{data.name}' are of kind "
+        f"'{data.target.value}'; a data set of your own says what they are by Dataset.target"
+    )
+
+
+def _load_data(section: DataSection, seed: int, folder: Path) -> Dataset:
     factory = section.factory
     try:
         if factory in BUNDLED:
@@ -179,6 +205,9 @@ def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
         if factory in FROM_FILES:
             if section.path is None:
                 raise UsageError(f"data.factory '{factory}' needs data.path, its file or folder")
+            if factory == ARRAYS and section.targets is not None:
+                kind = TargetKind(section.targets)
+                return load_arrays(folder / section.path, normalize=section.normalize, target=kind)
             return FROM_FILES[factory](folder / section.path, section.normalize, seed)
     except UsageError:
         raise
@@ -209,11 +238,18 @@ def make_recipe(experiment: Experiment) -> Recipe:
         augment=combine_augments([AUGMENTS[n] for n in experiment.data.augment if n in AUGMENTS]),
         warmup=section.warmup,
         clip_norm=section.clip_norm,
-        objective=CrossEntropy(label_smoothing=section.label_smoothing),
+        objective=_make_objective(section),
         ema=section.ema,
         seed=experiment.seed,
         device=section.device,
     )
+
+
+def _make_objective(section: TrainSection) -> TrainingObjective | None:
+    """Return the loss; None for the default of the targets, without label smoothing."""
+    if section.label_smoothing or section.objective == "cross-entropy":
+        return CrossEntropy(label_smoothing=section.label_smoothing)
+    return None if section.objective is None else OBJECTIVES[section.objective]()
 
 
 def make_post_training(experiment: Experiment) -> PostTraining:

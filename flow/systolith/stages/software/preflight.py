@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from systolith.compress import ModelCheck, Trainer, check_model
 from systolith.config import Experiment
-from systolith.data import Dataset
+from systolith.data import Dataset, TargetKind
 from systolith.foundation import ProblemCollector
 from systolith.models.weights import WITH_WEIGHTS
 from systolith.network import NetworkError
@@ -21,7 +21,8 @@ from systolith.stages.software.prunings import make_prunings
 from systolith.stages.sources import Judge
 from systolith.train import DenseTeacher, Teacher
 from systolith.train.precision import weight_problems
-from systolith.train.probe import image_problems, output_problems
+from systolith.train.probe import image_problems
+from systolith.train.targets import output_problems
 
 __all__ = ["check_training"]
 
@@ -64,7 +65,7 @@ def check_training(
         model = made
     with problems.collect():
         data = load()
-        NetworkError.raise_if_any(_data_problems(data))
+        NetworkError.raise_if_any(_data_problems(data, experiment))
     if model is None or data is None or not data.train_images.numel():
         return None
     images = torch.nan_to_num(data.calibration_images)
@@ -106,24 +107,31 @@ def _model_problems(model: nn.Module, factory: str) -> Iterator[str]:
         )
 
 
-def _data_problems(data: Dataset) -> Iterator[str]:
+def _data_problems(data: Dataset, experiment: Experiment) -> Iterator[str]:
     """Find what training does not look at: test images; training images only if there are none."""
     if not data.train_images.numel():
         yield from image_problems(data)
     yield from image_problems(data, "test")
+    if not data.test_targets.isfinite().all() and data.target is TargetKind.VALUES:
+        yield f"test labels of data set '{data.name}' must be finite, got NaN or infinite values"
+    if experiment.hardware.class_on_chip and not data.target.is_classes:
+        yield (
+            f"hardware.class_on_chip needs classes, but targets of data set '{data.name}' are of "
+            f"kind '{data.target.value}'"
+        )
 
 
 def _output_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:
     """Run the model on a few images; check test labels, and weights for scaled images."""
     what, images = f"model.factory '{experiment.model.factory}'", data.train_images[:2]
     with explain_user_error(f"{what}: its forward(), for images of shape {tuple(images.shape)},"):
-        logits = _outputs(model.eval(), images)
-    if isinstance(logits, Tensor) and logits.ndim == 2:
-        if data.has_labels:
-            yield from output_problems(
-                logits, len(logits), data.test_labels, f"test labels of data set '{data.name}'"
-            )
-        yield from _scale_problems(model, images, logits, experiment)
+        outputs = _outputs(model.eval(), images)
+    kind = data.target
+    if isinstance(outputs, Tensor) and (outputs.ndim == 2 or kind is not TargetKind.CLASSES):
+        if data.has_labels and kind is not TargetKind.INPUT:
+            named = f"test labels of data set '{data.name}'"
+            yield from output_problems(outputs, len(outputs), data.test_labels, named, kind)
+        yield from _scale_problems(model, images, outputs, experiment)
 
 
 def _scale_problems(

@@ -62,23 +62,27 @@ class Teacher:
 
     ``(1 - weight) * objective(z, labels) + weight * T**2 * KL(softmax(t / T) || softmax(z / T))``
 
-    where KL is the mean over images.
+    where KL is the mean over images, or over all pixels where these have classes. Of values, with
+    outputs z of the student and t of the teacher, it is
+
+    ``(1 - weight) * objective(z, targets) + weight * objective(z, t)``
 
     Parameters
     ----------
     model : nn.Module
-        Maps the student's images, augmented, to logits of the same classes. Copied as it is now;
-        the copy runs in evaluation mode, without gradients, on the student's device, in the
+        Maps the student's images, augmented, to outputs of the student's shape. Copied as it is
+        now; the copy runs in evaluation mode, without gradients, on the student's device, in the
         precision of the training. For a model of differently normalized images, give
         :class:`Normalized`.
     weight : float
         Share of the teacher in the loss, above 0, at most 1.
     temperature : float
-        Above 0. A higher one gives more weight to the classes that are not the most likely.
+        Above 0. A higher one gives more weight to the classes that are not the most likely. Values
+        have none.
     cache : Path or str, optional
         Folder that keeps logits for later training with the same teacher, images, augmentation and
         precision: one file for each such combination, whose size is
-        ``images * variants * (2 * classes + 2)`` bytes; 178 MB for CIFAR-10 with ``crop_and_flip``.
+        ``images * variants * (2 * outputs + 2)`` bytes; 178 MB for CIFAR-10 with ``crop_and_flip``.
         None keeps them in memory, for as long as this object lives, if they fit 1 GiB.
 
     Raises
@@ -93,7 +97,7 @@ class Teacher:
     cross entropy of soft targets has the gradient of KL. The factor T**2 keeps the relative sizes
     of both gradients when T changes.
 
-    Logits are rounded to float16, cached or not. With an augmentation of finitely many variants
+    Outputs are rounded to float16, cached or not. With an augmentation of finitely many variants
     (:class:`systolith.data.FiniteAugment`), or none, those of an image in a variant are computed
     once; with another one, in each step. Both give the same weights, bit for bit.
     """
@@ -113,22 +117,32 @@ class Teacher:
         self._model = deepcopy(model).eval().requires_grad_(False)
         self._tables: dict[str, LogitTable] = {}
 
-    def loss(self, objective: Tensor, logits: Tensor, taught: Tensor) -> Tensor:
+    def loss(
+        self, objective: Tensor, logits: Tensor, taught: Tensor, distance: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of a batch, a scalar.
 
         Parameters
         ----------
         objective : Tensor
-            Of the labels, a scalar.
-        logits, taught : Tensor, shape (N, classes)
+            Of the targets, a scalar.
+        logits, taught : Tensor, shape (N, classes, ...)
             Of the student, float32, and of the teacher.
+        distance : Tensor, optional
+            Of values: the objective with the teacher's outputs as targets, a scalar. None for
+            classes.
         """
+        if distance is not None:
+            return (1 - self.weight) * objective + self.weight * distance
+        pixels = logits[0, 0].numel()
         divergence = F.kl_div(
             F.log_softmax(logits / self.temperature, dim=1),
             F.log_softmax(taught.float() / self.temperature, dim=1),
             reduction="batchmean",
             log_target=True,
         )
+        if pixels > 1:
+            divergence = divergence / pixels
         return (1 - self.weight) * objective + self.weight * self.temperature**2 * divergence
 
     def prepare(
@@ -150,25 +164,25 @@ class Teacher:
         if isinstance(augment, FiniteAugment):
             first = augment.apply(first, torch.arange(len(first)) * variants // len(first))
         logits = computed.compute(first)
-        rows, classes = len(images) * variants, logits.shape[1]
-        if self.cache is None and LogitTable.size_bytes(rows, classes) > MEMORY_BYTES:
+        rows, values = len(images) * variants, logits[0].numel()
+        if self.cache is None and LogitTable.size_bytes(rows, values) > MEMORY_BYTES:
             return computed
         described = f"{describe_setting(augment)} {variants} {precision.value} {device.type}"
         key = hash_parts(described, self.digest, images, first, logits)
         if key not in self._tables:
             path = None if self.cache is None else self.cache / f"teacher-{key}.logits"
-            self._tables[key] = LogitTable(rows, classes, path)
-        return TeacherLogits(model, precision, self._tables[key])
+            self._tables[key] = LogitTable(rows, values, path)
+        return TeacherLogits(model, precision, self._tables[key], tuple(logits.shape[1:]))
 
-    def problems(self, images: Tensor, classes: int) -> Iterator[str]:
+    def problems(self, images: Tensor, outputs: tuple[int, ...]) -> Iterator[str]:
         """Yield each reason why the teacher cannot teach a student; it sees the images.
 
         Parameters
         ----------
         images : Tensor, shape (N, C, H, W)
             Some images of the student.
-        classes : int
-            Outputs of the student.
+        outputs : tuple of int
+            Shape of the student's outputs for one image.
         """
         if self.cache is not None:
             try:
@@ -193,9 +207,10 @@ class Teacher:
             )
             return
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        if shape != (len(images), classes):
+        if shape != (len(images), *outputs):
+            wanted = f"{outputs[0]} logits" if len(outputs) == 1 else f"outputs of shape {outputs}"
             yield (
-                f"the teacher must give {classes} logits for each image, as the model does, "
+                f"the teacher must give {wanted} for each image, as the model does, "
                 f"got {shape} for {len(images)} images"
             )
         elif not logits.half().isfinite().all():

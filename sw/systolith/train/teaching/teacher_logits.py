@@ -27,22 +27,31 @@ class TeacherLogits:
     precision : Precision
     table : LogitTable, optional
         Keeps logits; without one, each batch is computed.
+    shape : tuple of int
+        Shape of the logits of one image in the table.
     """
 
     def __init__(
-        self, model: nn.Module, precision: Precision, table: LogitTable | None = None
+        self,
+        model: nn.Module,
+        precision: Precision,
+        table: LogitTable | None = None,
+        shape: tuple[int, ...] = (),
     ) -> None:
         self._model, self._precision, self._table = model, precision, table
+        self._shape = shape
 
     def read(self, batch: Batch) -> Tensor:
-        """Return the logits of a batch: float16 of shape (N, classes), on its device."""
+        """Return the logits of a batch: float16 of shape (N, classes, ...), on its device."""
         if self._table is None or batch.rows is None:
             return self.compute(batch.images)
         missing = ~self._table.known(batch.rows)
         if missing.any():
             images = batch.images[missing.to(batch.images.device)]
-            self._table.fill(batch.rows[missing], self.compute(images).cpu())
-        return self._table.read(batch.rows).to(batch.images.device)
+            logits = self.compute(images).cpu()
+            self._table.fill(batch.rows[missing], logits.flatten(1))
+        known = self._table.read(batch.rows).to(batch.images.device)
+        return known.reshape(len(known), *self._shape)
 
     def compute(self, images: Tensor) -> Tensor:
         """Run the teacher on images; an image's logits do not depend on the other images.
@@ -61,7 +70,7 @@ class TeacherLogits:
 
     def _run(self, images: Tensor) -> Tensor:
         count = len(images)
-        filled = torch.cat([images, images[-1:].expand(TEACHER_BATCH - count, -1, -1, -1)])
+        filled = torch.cat([images, images[-1:].expand(TEACHER_BATCH - count, *images.shape[1:])])
         filled = self._precision.arrange(filled)
         with torch.no_grad(), self._precision.autocast(images.device):
             logits: Tensor = self._model(filled)
