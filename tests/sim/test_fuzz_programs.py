@@ -92,13 +92,18 @@ class _Difference(nn.Module):
         return (x + 1.0) - 1.0
 
 
+def _effect(images: Tensor, bits: int) -> float:
+    (effect,) = effect_of_rounding(_Difference(), images, bits)
+    return effect
+
+
 def test_rounding_has_more_effect_on_small_differences_of_large_values() -> None:
     images = torch.linspace(-1, 1, 24).reshape(2, 3, 2, 2)
     large, small = images, images * 0.01
-    effects = [effect_of_rounding(_Difference(), each, 8) for each in (large, small)]
+    effects = [_effect(each, 8) for each in (large, small)]
     assert 1 / 255 < effects[0] < 0.1 < 20 * effects[0] < effects[1]
-    assert effects[0] == effect_of_rounding(_Difference(), large, 8), "the noise has one seed"
-    assert 100 * effect_of_rounding(_Difference(), large, 16) < effects[0]
+    assert effects[0] == _effect(large, 8), "the noise has one seed"
+    assert 100 * _effect(large, 16) < effects[0]
 
 
 def _dead_code_removed(model: nn.Module, images: Tensor, config: QuantConfig) -> QuantizedModel:

@@ -1,6 +1,7 @@
 """The PyTorch model in integer mode: the reference for everything after it."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,7 +49,6 @@ from systolith.quant import (
     Wiring,
     image_batch,
 )
-from systolith.quant.model import SIGMOID
 
 __all__ = ["IntegerGraph", "IntegerModel"]
 
@@ -61,13 +61,15 @@ class IntegerGraph(nn.Module):
     Parameters
     ----------
     wirings : sequence of Wiring
-        Names of layers and of their inputs, in order of computation; the last is the output.
+        Names of layers and of their inputs, in order of computation.
     layers : sequence of nn.Module
         Modules in the same order, from int64 to int64.
     input_shape : Shape
         (C, H, W) or (features,) of one image.
     input_type : ActType
         Type of the images.
+    outputs : sequence of str, optional
+        Names of the layers whose results are returned. Default: the last one.
     """
 
     def __init__(
@@ -76,15 +78,19 @@ class IntegerGraph(nn.Module):
         layers: Sequence[nn.Module],
         input_shape: Shape,
         input_type: ActType,
+        outputs: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         self.wirings = tuple(wirings)
         self.layers = nn.ModuleList(layers)
         self.input_shape = input_shape
         self.input_type = input_type
+        self.outputs = (self.wirings[-1].name,) if outputs is None else tuple(outputs)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Compute integer logits, int64 of shape (N, ...), of int64 images of the input type.
+
+        Several outputs are in a tuple, in the order of `outputs`.
 
         Raises
         ------
@@ -95,7 +101,9 @@ class IntegerGraph(nn.Module):
             raise NetworkError(
                 [f"images must be integers, got {images.dtype}; quantize_input() makes them"]
             )
-        return self._run(images)[self.wirings[-1].name]
+        values = self._run(images)
+        first, *others = (values[name] for name in self.outputs)
+        return (first, *others) if others else first
 
     def trace(self, images: IntArray) -> dict[str, IntArray]:
         """Run the network and keep its input and every layer's output.
@@ -168,13 +176,13 @@ class IntegerModel(IntegerGraph):
             _integer_layer(model, wiring, shapes[wiring.inputs[0]]) for wiring in model.wirings
         ]
         quantizer = model.input_quantizer
-        super().__init__(model.wirings, layers, shapes[INPUT], quantizer.act_type)
+        super().__init__(model.wirings, layers, shapes[INPUT], quantizer.act_type, model.outputs)
         self.input_quantizer = ActQuantizer(quantizer.act_type, power_of_two=quantizer.power_of_two)
         self.input_quantizer.load_state_dict(quantizer.state_dict())
-        step = model.quantizer(model.wirings[-1].name).step.detach().clone()
-        self.register_buffer("_output_step", step, persistent=False)
-        self._ends_in_sigmoid = model.end == SIGMOID
-        self._gives_sequences = model.gives_sequences
+        self._returned = model.returned
+        for name in model.outputs:
+            step = model.quantizer(name).step.detach().clone()
+            self.register_buffer(f"_step_{name}", step, persistent=False)
         self.requires_grad_(False)
 
     def quantize_input(self, images: Tensor | NDArray[np.float32]) -> IntArray:
@@ -209,19 +217,33 @@ class IntegerModel(IntegerGraph):
         """Compute integer logits of float images, to evaluate a classifier.
 
         They have the shape of the float model's outputs: sequences are (N, C, L).
-        """
-        integers = self._quantize(images)
-        logits = torch.cat([self(batch) for batch in torch.split(integers, BATCH)])
-        return logits.squeeze(2) if self._gives_sequences else logits
 
-    def outputs(self, images: Tensor) -> Tensor:
-        """Compute the outputs of float images in real units.
+        Raises
+        ------
+        NetworkError
+            If the model has several outputs.
+        """
+        if len(self.outputs) > 1:
+            names = ", ".join(self.outputs)
+            raise NetworkError([f"logits need one output, got {names}; trace() has them all"])
+        (name,) = self.outputs
+        logits: Tensor = self._returned.arrange({name: self._compute(images)[name]})
+        return logits
+
+    def real_outputs(self, images: Tensor) -> Any:
+        """Compute the outputs of float images in real units, in the form of the float model's.
 
         They are the integers times the step of the output, and the sigmoid of that if one was left
         to the host: bit for bit those of the quantized model in evaluation mode.
         """
-        outputs = self.logits(images) * self._output_step
-        return outputs.sigmoid() if self._ends_in_sigmoid else outputs
+        values = self._compute(images)
+        reals = {name: values[name] * self.get_buffer(f"_step_{name}") for name in self.outputs}
+        return self._returned.finish(self._returned.arrange(reals))
+
+    def _compute(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute the outputs' integers, in batches."""
+        parts = [self._run(batch) for batch in torch.split(self._quantize(images), BATCH)]
+        return {name: torch.cat([part[name] for part in parts]) for name in self.outputs}
 
 
 def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> nn.Module:

@@ -101,6 +101,7 @@ def lower(
         name=name,
         input=TypedShape(shapes[INPUT], model.input_quantizer.act_type),
         layers=tuple(layers),
+        outputs=model.outputs,
     )
 
 

@@ -61,7 +61,7 @@ def mirror(network: IntegerNetwork) -> IntegerGraph:
     Parameters
     ----------
     network : IntegerNetwork
-        Any network; forward() of the result returns the last layer, `trace` every layer.
+        Any network; forward() of the result returns the outputs, `trace` every layer.
 
     Returns
     -------
@@ -72,6 +72,7 @@ def mirror(network: IntegerNetwork) -> IntegerGraph:
         [_mirror_layer(network, layer) for layer in network.layers],
         network.input.shape,
         network.input.type,
+        network.outputs,
     )
 
 

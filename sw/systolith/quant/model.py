@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,11 @@ from systolith.quant.layers.requantizing import Requantizing
 from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
 from systolith.quant.layers.weightless import QuantComputing, QuantLayer
 from systolith.quant.recognition.sequences import image_batch, image_shape
+from systolith.quant.returned import Returned, ReturnedTensor
 from systolith.quant.steps.quantizers import ActQuantizer
 
-__all__ = ["NOT_FINITE", "SIGMOID", "QuantizedModel", "Wiring", "nonfinite_problems"]
+__all__ = ["NOT_FINITE", "QuantizedModel", "Wiring", "nonfinite_problems"]
 
-SIGMOID = "sigmoid"
-"""End that training towards values applies."""
 NOT_FINITE = "needs finite numbers"
 """Requirement that tensors with NaN or infinities break, in messages."""
 
@@ -38,7 +38,8 @@ class Wiring:
 class QuantizedModel(nn.Module):
     """A network with fake-quantized weights and activations, for quantization-aware training.
 
-    Made by :func:`prepare`. It maps float images to float logits, so any training loop fits.
+    Made by :func:`prepare`. It maps float images to float logits, as the float model does, so any
+    training loop fits.
 
     In evaluation mode, every value of every layer is exactly that of the integer network times the
     layer's step: see :func:`systolith.quant.layers.exact.compute_integers`. In training mode,
@@ -53,7 +54,7 @@ class QuantizedModel(nn.Module):
     input_quantizer : ActQuantizer
         Quantizer of the images.
     layers : sequence of (Wiring, QuantLayer)
-        In an order in which every layer comes after its inputs; the last one is the output.
+        In an order in which every layer comes after its inputs.
     input_shape : Shape
         (C, H, W) or (features,) of the calibration images.
     origins : mapping of str to str, optional
@@ -63,10 +64,8 @@ class QuantizedModel(nn.Module):
         Parts of the float model that are left out because they do not change the predicted class.
     fixed_shape : bool
         Whether layers may depend on `input_shape`.
-    gives_sequences : bool
-        Whether the float model's output is (N, C, L), without the row that hardware has.
-    end : str
-        What turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``, if it was left out.
+    returned : Returned, optional
+        What the float model returns. Default: the result of the last layer.
     """
 
     def __init__(
@@ -77,8 +76,7 @@ class QuantizedModel(nn.Module):
         origins: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
         fixed_shape: bool = False,
-        gives_sequences: bool = False,
-        end: str = "",
+        returned: Returned | None = None,
     ) -> None:
         super().__init__()
         self.input_quantizer = input_quantizer
@@ -87,8 +85,8 @@ class QuantizedModel(nn.Module):
         self.input_shape = input_shape
         self.notes = notes
         self.fixed_shape = fixed_shape
-        self.gives_sequences = gives_sequences
-        self.end = end
+        last = ReturnedTensor(layer=self.wirings[-1].name)
+        self.returned = Returned(tensors=(last,)) if returned is None else returned
         own = {wiring.name: wiring.name for wiring in self.wirings}
         self._origins = {**own, **(origins or {})}
 
@@ -97,14 +95,29 @@ class QuantizedModel(nn.Module):
         """Qualified names of the float modules that the layers come from, by layer name."""
         return MappingProxyType(self._origins)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Float logits, shape (N, ...) as of the float model, of float images."""
-        result = self.trace(images)[self.wirings[-1].name]
-        return result.squeeze(2) if self.gives_sequences else result
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Layers whose results the model returns, each once."""
+        return self.returned.layers
 
-    def finish(self, outputs: Tensor) -> Tensor:
-        """Return what the float model returns: with its sigmoid, if that was left to the host."""
-        return outputs.sigmoid() if self.end == SIGMOID else outputs
+    @property
+    def ends(self) -> Mapping[str, str]:
+        """What turns outputs into probabilities, ``"softmax"`` or ``"sigmoid"``, if left out.
+
+        By output layer.
+        """
+        return MappingProxyType(self.returned.ends)
+
+    def forward(self, images: Tensor) -> Any:
+        """Float logits, shape (N, ...), of float images.
+
+        Several are in the tuples, lists or dictionaries in which the float model returns them.
+        """
+        return self.returned.arrange(self.trace(images))
+
+    def finish(self, outputs: Any) -> Any:
+        """Return what the float model returns: with its sigmoids, if they were left to the host."""
+        return self.returned.finish(outputs)
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
         """Fake-quantized input and output of every layer, by name, of images of any float type."""

@@ -135,8 +135,7 @@ def prepare(
         {layer.name: layer.qualified_name for layer in traced},
         network.notes,
         network.fixed_shape,
-        network.gives_sequences,
-        network.end,
+        network.returned,
     )
     quantized.to(images.device)
     quantized.check_patterns(quantized.masks())

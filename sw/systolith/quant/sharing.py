@@ -63,9 +63,10 @@ def share_steps(layers: Sequence[FloatLayer], bits: Mapping[str, int]) -> Shared
 
 
 def ends_of(layers: Sequence[FloatLayer]) -> set[str]:
-    """Find the layers with an accumulator whose steps are those of the last layer's result."""
+    """Find the layers with an accumulator whose steps are those of results that no layer reads."""
     by_name = {layer.name: layer for layer in layers}
-    ends, waiting = set(), [layer.name for layer in layers[-1:]]
+    read = {name for layer in layers for name in layer.inputs}
+    ends, waiting = set(), [name for name in by_name if name not in read]
     while waiting:
         layer = by_name.get(waiting.pop())
         if layer is None:

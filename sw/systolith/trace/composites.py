@@ -15,7 +15,9 @@ _Knows = Callable[[Tensor], bool]
 
 def is_made_of_parts(module: nn.Module) -> bool:
     """Whether the calls of a module of PyTorch are recorded, not the module."""
-    return isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d) and bool(module.value)
+    if isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d):
+        return bool(module.value)
+    return isinstance(module, nn.GLU)
 
 
 def in_parts(
@@ -23,8 +25,9 @@ def in_parts(
 ) -> Callable[[], Tensor] | None:
     """Return simpler calls that compute the same; None for a call that is recorded as it is.
 
-    ``a - b`` becomes ``a + (-b)``, ``torch.add(a, b, alpha=2)`` becomes ``a + b * 2``, and padding
-    with a number v becomes padding of ``x - v`` with zeros, plus v.
+    ``a - b`` becomes ``a + (-b)``, ``torch.add(a, b, alpha=2)`` becomes ``a + b * 2``, padding with
+    a number v becomes padding of ``x - v`` with zeros, plus v, and ``F.glu(x, 1)`` becomes the
+    product of one half of x and the sigmoid of the other.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ def in_parts(
     """
     if func is F.pad or func is torch.ops.aten.constant_pad_nd.default:
         return _pad(args, kwargs)
+    if func is F.glu:
+        return lambda: _gate(*args, **kwargs)
     name = str(getattr(func, "__name__", ""))
     if name not in _SUMS:
         return None
@@ -64,6 +69,11 @@ _SUMS = {
     *("add", "add_", "sub", "sub_", "subtract", "subtract_", "rsub", "__rsub__"),
 }
 """Names of sums and differences."""
+
+
+def _gate(input: Tensor, dim: int = -1) -> Tensor:
+    values, gates = input.chunk(2, dim)
+    return values * torch.sigmoid(gates)
 
 
 def _pad(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Tensor] | None:

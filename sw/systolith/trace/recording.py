@@ -2,15 +2,17 @@
 
 import inspect
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode, resolve_name
+from torch.utils._pytree import tree_leaves, tree_map
 
 from systolith.trace.aliases import AliasMap, changed_through_a_view
 from systolith.trace.calls import qualified_name, title
@@ -65,19 +67,23 @@ class Recording:
         that is called with weights.
     values : dict of fx.Node to Tensor
         Result of each node.
-    output : fx.Node or None
-        Result of the model; None if it does not depend on the images or is not a tensor.
+    outputs : tuple of fx.Node
+        Tensors that the model returns. Of several, each is a copy, a node that nothing reads.
+    form : object
+        What the model returns, with the number of each tensor in its place: nested tuples, lists
+        and dictionaries of numbers; 0 for a single tensor.
     problems : list of str
         Reasons why the recording is not complete.
     reads_sizes : bool
         Whether the model may have read height or width of an image; these are numbers in the graph.
     unread : set of fx.Node
-        Calls in the graph that the output does not depend on.
+        Calls in the graph that no output depends on.
     """
 
     graph: fx.Graph = field(default_factory=fx.Graph)
     values: dict[fx.Node, Tensor] = field(default_factory=dict)
-    output: fx.Node | None = None
+    outputs: tuple[fx.Node, ...] = ()
+    form: Any = 0
     problems: list[str] = field(default_factory=list)
     reads_sizes: bool = False
     unread: set[fx.Node] = field(default_factory=set)
@@ -100,7 +106,7 @@ def record(
     count : int
         More than 1, so that the batch axis is not taken for an axis of length 1.
     keep_unread : bool
-        Whether calls that the output does not depend on are in the graph, too.
+        Whether calls that no output depends on are in the graph, too.
 
     Returns
     -------
@@ -149,16 +155,10 @@ class _Recorder(TorchFunctionMode):
         self.recording.values[node] = self.memory.write(value, node)
 
     def finish(self, result: Any, keep_unread: bool) -> None:
-        if not isinstance(result, Tensor):
-            self.recording.problems.append(
-                "forward() (model): needs to return one tensor, got "
-                + ("several" if isinstance(result, tuple | list | dict) else type(result).__name__)
-            )
-        else:
-            self.recording.output = self.memory.read(result)
         recording = self.recording
-        if recording.output is not None:
-            recording.unread = _unread_nodes(recording.graph, recording.output)
+        recording.outputs, recording.form = self._returned(result)
+        if recording.outputs:
+            recording.unread = _unread_nodes(recording.graph, recording.outputs)
         if not keep_unread:
             for node in reversed([n for n in recording.graph.nodes if n in recording.unread]):
                 recording.graph.erase_node(node)
@@ -167,6 +167,32 @@ class _Recorder(TorchFunctionMode):
             if node.target is changed_through_a_view and node not in recording.unread:
                 (changer,) = node.all_input_nodes
                 self.recording.problems.append(f"{title(changer)}: {IN_PLACE}")
+
+    def _returned(self, result: Any) -> tuple[tuple[fx.Node, ...], Any]:
+        """Find the nodes of all tensors that the model returns, and the form."""
+        tensors, numbers = tree_leaves(result), count()
+        problems = self.recording.problems
+        kinds = {type(tensor).__name__ for tensor in tensors if not isinstance(tensor, Tensor)}
+        if kinds or not tensors:
+            given = ", ".join(sorted(kinds)) or "none"
+            problems.append(f"forward() (model): needs to return tensors, got {given}")
+            return (), None
+        nodes = [node for tensor in tensors if (node := self.memory.read(tensor)) is not None]
+        if len(nodes) < len(tensors):
+            problems.append("forward() (model): needs to return what a layer computes")
+            return (), None
+        if len(nodes) > 1:
+            nodes = [self._copy(node) for node in nodes]
+        return tuple(nodes), tree_map(lambda tensor: next(numbers), result)
+
+    def _copy(self, node: fx.Node) -> fx.Node:
+        """Record a copy of a value, which counts as one more reader of it."""
+        copy = self.recording.graph.create_node(
+            "call_function", torch.clone, (node,), name="output"
+        )
+        copy.meta.update(module=None, title="", owner="")
+        self.recording.values[copy] = self.recording.values[node]
+        return copy
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -346,11 +372,11 @@ class _Recorder(TorchFunctionMode):
             self.recording.problems.append(problem)
 
 
-def _unread_nodes(graph: fx.Graph, output: fx.Node) -> set[fx.Node]:
-    """Find calls that the output does not depend on."""
+def _unread_nodes(graph: fx.Graph, outputs: Collection[fx.Node]) -> set[fx.Node]:
+    """Find calls that no output depends on."""
     unread: set[fx.Node] = set()
     for node in reversed(list(graph.nodes)):
-        if node is not output and node.op != "placeholder" and unread.issuperset(node.users):
+        if node not in outputs and node.op != "placeholder" and unread.issuperset(node.users):
             unread.add(node)
     return unread
 

@@ -51,8 +51,8 @@ def evaluate(
     model : nn.Module or callable
         Maps images to logits, shape (N, classes), of any type, or to other outputs that fit the
         kind of the targets. A module runs in evaluation mode. For integers, pass
-        ``IntegerModel(...).logits``, or ``outputs`` for values in real units. Ties go to the lower
-        class.
+        ``IntegerModel(...).logits``, or ``real_outputs`` for values in real units. Ties go to the
+        lower class.
     images : Tensor, shape (N, C, H, W)
     targets : Tensor
         One label for each image, integers of shape (N,), or what the kind says. For an autoencoder

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from systolith.data import UNKNOWN_CLASS, Dataset, TargetKind
 from systolith.quant import QuantizedModel
-from systolith.quant.model import SIGMOID
+from systolith.quant.returned import SIGMOID
 from systolith.train.objectives import CrossEntropy, TrainingObjective
 
 __all__ = [
@@ -61,7 +61,7 @@ def read_outputs(model: object, outputs: Any, kind: TargetKind) -> Any:
 def end_problems(model: object, kind: TargetKind) -> Iterator[str]:
     """Yield why outputs of a quantized model are no values: it leaves out what only orders them."""
     quantized = model if isinstance(model, QuantizedModel) and not kind.is_classes else None
-    if quantized is not None and quantized.notes and quantized.end != SIGMOID:
+    if quantized is not None and quantized.notes and set(quantized.ends.values()) != {SIGMOID}:
         left = "; ".join(quantized.notes)
         yield f"targets of kind '{kind.value}' need what the model returns, but {left}"
 

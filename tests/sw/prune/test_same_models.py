@@ -84,9 +84,9 @@ def _changes_a_part(m: Written, x: Tensor) -> Tensor:
     return m.b(x).flatten(1)
 
 
-def _returns_two(m: Written, x: Tensor) -> tuple[Tensor, Tensor]:
+def _returns_a_number(m: Written, x: Tensor) -> tuple[Tensor, int]:
     x = m.a(x)
-    return m.b(x).flatten(1), x
+    return m.b(x).flatten(1), len(x)
 
 
 def _does_not_fit(m: Written, x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def _plain(m: Written, x: Tensor) -> Tensor:
     "model",
     [
         *map(Written, (_branches_on_values, _takes_values_out, _changes_a_part)),
-        *map(Written, (_returns_two, _does_not_fit)),
+        *map(Written, (_returns_a_number, _does_not_fit)),
         Written(_plain).half(),
         nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(2)),
         nn.Sequential(torch.jit.script(nn.Conv2d(3, 4, 3)), nn.Flatten()),

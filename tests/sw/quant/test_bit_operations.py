@@ -91,6 +91,6 @@ def test_pools_that_average_and_additions_are_sources_by_their_own_names() -> No
 
 
 def test_refuses_what_prepare_refuses() -> None:
-    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.GLU(1))
-    with pytest.raises(UnsupportedModelError, match=r"^'1' \(GLU\): "):
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.LPPool2d(2, 2))
+    with pytest.raises(UnsupportedModelError, match=r"^'1' \(LPPool2d\): "):
         layer_operations(model, (), IMAGES)

@@ -298,7 +298,7 @@ class ExperimentSource:
         integers = self.integer_model
         real = not self.data.target.is_classes
         return {
-            **self._measure("integer", integers.outputs if real else integers.logits),
+            **self._measure("integer", integers.real_outputs if real else integers.logits),
             "files": {"network": "network.json"},
             "dense": dict(self._dense_shapes()),
             "checks": [
@@ -366,6 +366,6 @@ def describe_meaning(model: QuantizedModel, data: Dataset, outputs: Sequence[str
         multiply_by=normal.get("multiply_by", [1.0]),
         add=normal.get("add", [0.0]),
         rounding="half_up",
-        ends=dict.fromkeys(outputs, model.end) if model.end else {},
+        ends={name: model.ends[name] for name in outputs if name in model.ends},
         notes=model.notes,
     )

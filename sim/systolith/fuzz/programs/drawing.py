@@ -24,6 +24,9 @@ __all__ = ["draw_program"]
 MOST_SEED = 9999
 RARE_PERCENT = 7
 """Percentage of unsupported statements in half of all programs; the other half has none."""
+TWO_OUTPUTS_PERCENT = 15
+HOST = re.compile("softmax|sigmoid|argmax")
+"""What is left to the host at an end."""
 ATTEMPTS = 30
 MOST_VALUES = 4000
 OWNED = re.compile(r"<(\w+)=((?:[^<>]|<=)+)>")
@@ -67,6 +70,7 @@ class _Drawing:
             modules=self.modules,
             statements=tuple(self.statements),
             result=self.current,
+            beside=self._draw_beside(),
             setup=tuple(self._draw_setup()),
             signature="x, mask=None" if choices.chance(self.rare) else "x",
             input_shape=self.shape,
@@ -75,6 +79,14 @@ class _Drawing:
             seed=choices.integer(0, MOST_SEED),
             config=self._draw_config(),
         )
+
+    def _draw_beside(self) -> str:
+        """Draw a second output, or none: a value that is neither an image nor left to the host."""
+        host = {one.target for one in self.statements if HOST.search(one.text)}
+        others = sorted(self.variables.keys() - host - {"x", self.current})
+        if not others or self.choices.chance(100 - TWO_OUTPUTS_PERCENT):
+            return ""
+        return self.choices.one_of(others)
 
     @property
     def image(self) -> Tensor:

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from systolith.fuzz.target import explain_damage
 
@@ -109,6 +110,8 @@ class Program:
     statements : tuple of Statement
     result : str
         Variable that ``forward`` returns.
+    beside : str
+        Another one that it returns, too, in a tuple; empty if there is none.
     signature : str
         Parameters of ``forward``.
     input_shape : tuple of int
@@ -127,6 +130,7 @@ class Program:
     statements: tuple[Statement, ...]
     input_shape: tuple[int, ...]
     result: str = "x"
+    beside: str = ""
     setup: tuple[str, ...] = ()
     signature: str = "x"
     signed: bool = False
@@ -141,7 +145,8 @@ class Program:
         lines += ["randomize(self, seed)", *self.setup]
         body = "\n".join(f"{INDENT}{line}" for line in lines)
         statements = [line for statement in self.statements for line in statement.line.splitlines()]
-        forward = "\n".join(f"{INDENT}{line}" for line in [*statements, f"return {self.result}"])
+        returned = f"return {self.result}" + (f", {self.beside}" if self.beside else "")
+        forward = "\n".join(f"{INDENT}{line}" for line in [*statements, returned])
         return (
             f"{PRELUDE}class Net(nn.Module):\n"
             f"    def __init__(self, seed):\n{INDENT}super().__init__()\n{body}\n\n"
@@ -209,18 +214,13 @@ class Program:
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                first, again = (self.model()(images.clone()) for _ in range(2))
+                first, again = (tree_leaves(self.model()(images.clone())) for _ in range(2))
+                return all(
+                    _is_output(one, other, len(images))
+                    for one, other in zip(first, again, strict=True)
+                )
         except Exception:  # any exception means that no user has such a program
             return False
-        return (
-            isinstance(first, Tensor)
-            and first.is_floating_point()
-            and len(first) == len(images)
-            and first.numel() > 0
-            and bool(torch.isfinite(first).all())
-            and torch.equal(first, again)
-            and float(first.std(0).max()) > LEAST_SPREAD * float(first.abs().max())
-        )
 
     def contents(self) -> Iterator[str]:
         """List the features of the program."""
@@ -230,19 +230,24 @@ class Program:
             yield re.sub(r"self\.\w+", "module", line)
         if self.stale:
             yield "state loaded after construction"
+        if self.beside:
+            yield "two outputs"
 
     def simpler(self) -> Iterator["Program"]:
         """List programs with fewer parts, the smallest first; some do not run."""
         for count in range(len(self.statements)):
             names = [self.statements[count - 1].target or "x"] if count else ["x"]
             yield self._remove_unused(
-                replace(self, statements=self.statements[:count], result=names[0])
+                replace(self, statements=self.statements[:count], result=names[0], beside="")
             )
         for place in range(len(self.statements)):
             yield self._remove_unused(self._without(place))
         for place in range(len(self.setup)):
             setup = (*self.setup[:place], *self.setup[place + 1 :])
             yield replace(self, setup=setup)
+        if self.beside:
+            yield replace(self, beside="")
+            yield replace(self, result=self.beside, beside="")
         if self.stale:
             yield replace(self, stale=False)
         if self.config:
@@ -309,3 +314,17 @@ def _randomize(module: nn.Module, generator: torch.Generator) -> None:
             normal(module.running_mean, 0.5)
             spread = torch.rand(module.num_features, generator=generator)
             module.running_var.copy_(4.0 ** (2 * spread - 1))
+
+
+def _is_output(first: object, again: object, images: int) -> bool:
+    """Whether a result is finite, repeatable and not the same for all images."""
+    return (
+        isinstance(first, Tensor)
+        and isinstance(again, Tensor)
+        and first.is_floating_point()
+        and len(first) == images
+        and first.numel() > 0
+        and bool(torch.isfinite(first).all())
+        and torch.equal(first, again)
+        and float(first.std(0).max()) > LEAST_SPREAD * float(first.abs().max())
+    )

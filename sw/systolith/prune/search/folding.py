@@ -65,8 +65,9 @@ class FoldedNetwork:
         self._model = copy.deepcopy(model).eval()
         recording = record_for_any_count(self._model, images)
         PruneError.raise_if_any(recording.problems)
-        assert recording.output is not None, "else there is a problem"
-        self._graph, self._output = recording.graph, recording.output
+        if len(recording.outputs) > 1:
+            raise PruneError(["forward() (model): needs to return one tensor, got several"])
+        self._graph, (self._output,) = recording.graph, recording.outputs
         self._layer = layer
         calls: dict[str, list[fx.Node]] = {}
         for node in self._graph.nodes:

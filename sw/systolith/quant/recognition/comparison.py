@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves
 
 from systolith.network import INPUT
 from systolith.quant.layers.requantizing import pad
@@ -77,7 +78,8 @@ def comparison_problems(model: nn.Module, network: FloatNetwork, images: Tensor)
                 f"raises {type(error).__name__}: {error}"
             )
             return
-        if _difference(values[network.layers[-1].name], expected) <= TOLERANCE:
+        tensors = zip(network.returned.tensors, tree_leaves(expected), strict=True)
+        if all(_difference(values[one.layer], wanted) <= TOLERANCE for one, wanted in tensors):
             return
     problems = list(_first_difference(model, network, chosen, values))
     if not (problems or network.notes):
@@ -164,7 +166,7 @@ def _first_difference(
     recording = record(model, images, len(images))
     expected = {node.name: value for node, value in recording.values.items()}
     outputs = {layer.name: layer.reference for layer in network.layers}
-    outputs[network.layers[-1].name] = network.output
+    outputs |= {tensor.layer: tensor.node for tensor in network.returned.tensors}
     for layer in network.layers:
         reference = outputs[layer.name]
         if not reference:

@@ -1,7 +1,7 @@
 """Questions about recorded calls and the layers that are read from them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import UnionType
 
 from torch import fx, nn
@@ -59,9 +59,9 @@ def repeated_calls(nodes: list[fx.Node]) -> Iterator[str]:
             )
 
 
-def reachable_layers(layers: list[FloatLayer], output: str) -> list[FloatLayer]:
-    """Keep layers that the output depends on; the output comes last."""
-    needed = {output}
+def reachable_layers(layers: list[FloatLayer], outputs: Collection[str]) -> list[FloatLayer]:
+    """Keep layers that an output depends on."""
+    needed = set(outputs)
     for layer in reversed(layers):
         if layer.name in needed:
             needed.update(layer.inputs)

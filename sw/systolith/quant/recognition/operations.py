@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from systolith.network import Padding, Shape, reach_of
 from systolith.quant.layers.requantizing import Activation
+from systolith.quant.returned import Returned
 from systolith.trace import Elementwise
 
 __all__ = [
@@ -346,28 +347,21 @@ class FloatNetwork:
     Parameters
     ----------
     layers : list of FloatLayer
-        Every layer comes after its inputs; the last one is the output.
+        Every layer comes after its inputs.
     notes : tuple of str
         Operations left out because they do not change the predicted class.
-    end : str
-        What turns logits into probabilities, ``"softmax"`` or ``"sigmoid"``, if it was left out.
-    output : str
-        Name of the recorded node with the last layer's value.
+    returned : Returned
     fixed_shape : bool
         Whether layers may depend on height and width of the images.
-    gives_sequences : bool
-        Whether the output is (N, C, L), without the row that hardware has.
     repeated : tuple of str
         Modules whose weights become those of several layers.
     """
 
     layers: list[FloatLayer]
     notes: tuple[str, ...]
-    output: str
+    returned: Returned
     fixed_shape: bool
-    gives_sequences: bool
     repeated: tuple[str, ...] = ()
-    end: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,12 +48,14 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
-from systolith.quant.recognition.sequences import image_call, image_shape
+from systolith.quant.recognition.sequences import SEQUENCE_AXES, image_call, image_shape
+from systolith.quant.returned import SIGMOID, Returned, ReturnedTensor
 from systolith.trace import Recording, qualified_name, read_call, readable_name, title
 from systolith.trace.aliases import changed_through_a_view
 
 __all__ = ["Reader"]
 
+NOT_OF_A_LAYER = "forward() (model): needs to return what a layer computes"
 _FUSES = Convolve | MatrixMultiply | AddUp | Product | AveragePool
 _LAYERS = _FUSES | MaxPool | Join | Enlarge
 _COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge
@@ -97,17 +99,15 @@ class Reader(Multiplying):
                 self.operations[node] = self._recognize(node)
                 self._add(node, self.operations[node])
         self.problems += recording.problems
-        notes, output, end = self._check_output()
+        notes, returned = self._check_outputs()
         layers, network = list(self.layers.values()), None
         if not self.problems:
             network = FloatNetwork(
-                layers=reachable_layers(layers, self.sources[output]),
+                layers=reachable_layers(layers, returned.layers),
                 notes=notes,
-                output=output.name,
+                returned=returned,
                 fixed_shape=recording.reads_sizes or self.fixed_shape,
-                gives_sequences=recording.values[output].ndim == 3,
                 repeated=tuple(repeated_calls(nodes)),
-                end=end,
             )
         return Reading(
             layers=layers,
@@ -364,39 +364,54 @@ class Reader(Multiplying):
         layer.reference = node.name
         return True
 
-    def _check_output(self) -> tuple[tuple[str, ...], fx.Node, str]:
-        """Check the output, ignoring a softmax at its end. Returns notes, output, and that end."""
-        node, notes, ends = self.recording.output, [], list[str]()
-        softmaxes = [n for n, one in self.operations.items() if isinstance(one, Softmax)]
-        while node is not None and isinstance(
-            operation := self.operations.get(node), Softmax | Pass | Apply
-        ):
-            if isinstance(operation, Apply) and not operation.ordered:
+    def _check_outputs(self) -> tuple[tuple[str, ...], Returned]:
+        """Check what is returned, ignoring softmaxes at the ends. Returns notes, too."""
+        softmaxes = {n for n, one in self.operations.items() if isinstance(one, Softmax)}
+        left_out: dict[fx.Node, None] = {}
+        returned = []
+        for output in self.recording.outputs:
+            node, ends = self._before_end(output)
+            left_out.update(dict.fromkeys(ends))
+            if node in self.sources:
+                returned.append(self._returned(node, list(ends.values())))
+            elif not self.problems:
+                self.problems.append(NOT_OF_A_LAYER)
+        for inner in softmaxes - left_out.keys():
+            self.refuse(inner, "needs to be the very last operation, where it is left out")
+        if not returned and not self.problems:
+            self.problems.append(NOT_OF_A_LAYER)
+        notes = tuple(
+            f"{title(node)} is left out, as it does not change the predicted class"
+            for node in left_out
+        )
+        return notes, Returned(tensors=tuple(returned), form=self.recording.form)
+
+    def _before_end(self, node: fx.Node) -> tuple[fx.Node, dict[fx.Node, str]]:
+        """Go back over what is left out at an end; name what makes probabilities, by node."""
+        ends: dict[fx.Node, str] = {}
+        while isinstance(operation := self.operations.get(node), Softmax | Pass | Apply):
+            if isinstance(operation, Apply) and (not operation.ordered or len(node.users) > 1):
                 break
             if not isinstance(operation, Pass):
-                ends.append(operation.end if isinstance(operation, Softmax) else "sigmoid")
-                softmaxes = [inner for inner in softmaxes if inner is not node]
-                notes.append(
-                    f"{title(node)} is left out, as it does not change the predicted class"
-                )
+                ends[node] = operation.end if isinstance(operation, Softmax) else SIGMOID
             node = node.all_input_nodes[0]
-        for inner in softmaxes:
-            self.refuse(inner, "needs to be the very last operation, where it is left out")
-        if node is None:
-            if not self.recording.problems:
-                self.problems.append("forward() (model): needs to return what a layer computes")
-        elif node in self.sources:
-            self.place(node)
-            self.settle_output(node)
-            if self.sources[node] == INPUT:
-                self.problems.append("forward() (model): needs at least one layer, got none")
-            elif self.is_reshaped(node):
-                self.refuse_operation(node)
-        elif not self.problems:
-            self.problems.append("forward() (model): needs to return what a layer computes")
-        assert node is not None or self.problems
+        return node, ends
+
+    def _returned(self, node: fx.Node, ends: list[str]) -> ReturnedTensor:
+        """Make the layers that a returned value still lacks, and describe it."""
+        self.place(node)
+        self.settle_output(node)
+        if self.sources[node] == INPUT:
+            self.problems.append("forward() (model): needs at least one layer, got none")
+        elif self.is_reshaped(node):
+            self.refuse_operation(node)
         end, *more = [end for end in ends if end] or [""]
-        return tuple(notes), node, "" if more else end  # type: ignore[return-value]
+        return ReturnedTensor(
+            layer=self.sources[node],
+            end="" if more else end,
+            is_sequence=self.recording.values[node].ndim == SEQUENCE_AXES,
+            node=node.name,
+        )
 
     def refuse(self, node: fx.Node, reason: str) -> None:
         """Report that a node is not supported."""

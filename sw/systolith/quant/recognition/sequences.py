@@ -9,29 +9,35 @@ from torch import Tensor, nn
 from systolith.network import Shape
 from systolith.trace import Call
 
-__all__ = ["image_batch", "image_call", "image_convolution", "image_shape"]
+__all__ = [
+    "SEQUENCE_AXES",
+    "image_batch",
+    "image_call",
+    "image_convolution",
+    "image_shape",
+]
 
 _ACROSS = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
 """Window of a sequence along the row axis."""
-_AXES = 3
+SEQUENCE_AXES = 3
 """N, C, L."""
 
 
 def image_shape(shape: Shape) -> Shape:
     """Insert the row axis into the shape (C, L) of one sequence; others stay as they are."""
-    return (shape[0], 1, shape[1]) if len(shape) == _AXES - 1 else shape
+    return (shape[0], 1, shape[1]) if len(shape) == SEQUENCE_AXES - 1 else shape
 
 
 def image_batch(values: Tensor) -> Tensor:
     """Insert the row axis into sequences (N, C, L), or into their weights (F, C, K)."""
-    return values.unsqueeze(2) if values.ndim == _AXES else values
+    return values.unsqueeze(2) if values.ndim == SEQUENCE_AXES else values
 
 
 def image_call(call: Call) -> Call:
     """Read a call on sequences as the call on images of one row that computes the same."""
     inputs = tuple(shape[:1] + image_shape(shape[1:]) for shape in call.inputs)
     output = call.output[:1] + image_shape(call.output[1:])
-    if not call.inputs or len(call.input) != _AXES:
+    if not call.inputs or len(call.input) != SEQUENCE_AXES:
         return replace(call, inputs=inputs, output=output)
     arguments = {name: _argument(call, name, value) for name, value in call.arguments.items()}
     module = call.module
@@ -103,9 +109,9 @@ def _argument(call: Call, name: str, value: Any) -> Any:
 def _axes(given: Any) -> Any:
     if isinstance(given, tuple | list):
         return tuple(map(_axes, given))
-    if not isinstance(given, int) or not -_AXES <= given < _AXES:
+    if not isinstance(given, int) or not -SEQUENCE_AXES <= given < SEQUENCE_AXES:
         return given
-    return 3 if given % _AXES == 2 else given % _AXES
+    return 3 if given % SEQUENCE_AXES == 2 else given % SEQUENCE_AXES
 
 
 def _index(given: Any) -> Any:
@@ -115,9 +121,9 @@ def _index(given: Any) -> Any:
         return given
     if Ellipsis in parts:
         place = parts.index(Ellipsis)
-        whole = (slice(None),) * (_AXES - len(parts) + 1)
+        whole = (slice(None),) * (SEQUENCE_AXES - len(parts) + 1)
         parts = (*parts[:place], *whole, *parts[place + 1 :])
-    parts = (*parts, *(slice(None),) * (_AXES - len(parts)))
+    parts = (*parts, *(slice(None),) * (SEQUENCE_AXES - len(parts)))
     return (*parts[:2], slice(None), *parts[2:])
 
 

@@ -325,4 +325,37 @@ def test_ranking_is_refused_with_the_rewrite(rank: Callable[[Tensor], Tensor]) -
 
 def test_the_greater_of_two_is_no_ranking() -> None:
     *_, problem = problems_of(Written(lambda m, x: torch.max(m.a(x), 2 * m.a(x))))
-    assert "supported are Conv2d" in problem
+    assert problem.endswith("needs add, multiply or concatenate; max(x, y) is y + relu(x - y)")
+
+
+def test_the_rewrite_of_the_greater_of_two_computes_it() -> None:
+    def greater(m: Written, x: Tensor) -> Tensor:
+        y = m.a(x)
+        z = F.avg_pool2d(y, 3, 1, 1)
+        return z + F.relu(y - z)
+
+    model = Written(greater).eval()
+    quantized = prepare(model, IMAGES)
+    with torch.no_grad():
+        one = model.a(IMAGES)
+        wanted = torch.maximum(one, F.avg_pool2d(one, 3, 1, 1))
+        got = quantized.eval()(IMAGES)
+    assert float((got - wanted).abs().max() / wanted.abs().max()) < 0.05
+
+
+REWRITES = [
+    (nn.GroupNorm(2, 4), "BatchNorm"),
+    (nn.InstanceNorm2d(4), "BatchNorm"),
+    (lambda x: torch.where(x > 0, x, 2 * x), "clamp, relu or threshold"),
+    (lambda x: torch.einsum("nchw,oc->nohw", x, torch.ones(2, 4)), "a Conv2d of 1x1"),
+    (lambda x: torch.sort(x, 1)[0], "argmax(1)"),
+    (lambda x: torch.max(x, 1)[0], "argmax(1)"),
+]
+
+
+@pytest.mark.parametrize(("call", "rewrite"), REWRITES)
+def test_a_refusal_names_the_nearest_rewrite(
+    call: Callable[[Tensor], Tensor], rewrite: str
+) -> None:
+    problems = problems_of(Written(lambda m, x: call(m.a(x))))
+    assert any(rewrite in problem for problem in problems)

@@ -11,13 +11,8 @@ from torch.nn import functional as F
 
 from systolith.quant import Activation, UnsupportedModelError, prepare
 from systolith.quant.recognition import FloatLayer, read_network
+from systolith.quant.recognition.calls.remedies import SUPPORTED
 from systolith.quant.recognition.operations import AveragePool, Convolve, Enlarge, LookUp, MaxPool
-
-SUPPORTED = (
-    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, multiplication, "
-    "concatenation, slices and shuffles of channels, PixelShuffle, Dropout and Identity"
-)
 
 
 class Model(nn.Module):
@@ -160,7 +155,10 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
         ),
         (
             Model(lambda m, x: F.adaptive_avg_pool2d(x, (2, 1))),
-            "'adaptive_avg_pool2d' (function adaptive_avg_pool2d): needs output_size 1, got (2, 1)",
+            (
+                "'adaptive_avg_pool2d' (function adaptive_avg_pool2d): needs an output_size that "
+                "divides (9, 9), so that windows are equal, got (2, 1)"
+            ),
         ),
         (
             Model(lambda m, x: torch.flatten(m.conv(x)), conv=_conv()),
@@ -179,8 +177,8 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'norm' (BatchNorm2d): needs running statistics, tracks none",
         ),
         (
-            Model(lambda m, x: m.act(m.conv(x)), conv=_conv(), act=nn.GLU(1)),
-            f"'act' (GLU): {SUPPORTED}",
+            Model(lambda m, x: m.act(m.conv(x)), conv=_conv(), act=nn.LPPool2d(2, 2)),
+            f"'act' (LPPool2d): {SUPPORTED}",
         ),
         (
             Model(lambda m, x: F.relu(F.softmax(m.conv(x), 1)), conv=_conv()),
@@ -199,7 +197,7 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
         ),
         (
             Model(lambda m, x: (m.conv(x), x), conv=_conv()),
-            "forward() (model): needs to return one tensor, got several",
+            "forward() (model): needs at least one layer, got none",
         ),
         (
             Model(lambda m, x: x),
@@ -370,12 +368,12 @@ def test_lists_all_problems_together() -> None:
     model = Model(
         lambda m, x: torch.sinc(m.act(m.conv(x))),
         conv=_conv(padding=3, padding_mode="circular"),
-        act=nn.GLU(1),
+        act=nn.LPPool2d(2, 2),
     )
     message = (
         "4 problems:\n  - 'conv' (Conv2d): needs padding_mode 'zeros', got 'circular'"
         "\n  - 'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)"
-        f"\n  - 'act' (GLU): {SUPPORTED}\n  - 'sinc' (function sinc): {SUPPORTED}"
+        f"\n  - 'act' (LPPool2d): {SUPPORTED}\n  - 'sinc' (function sinc): {SUPPORTED}"
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):
         prepare(model, torch.zeros(1, 1, 8, 8))

@@ -104,4 +104,23 @@ def test_adaptive_pools_as_large_as_the_image_vanish() -> None:
 @pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(4), nn.AdaptiveMaxPool2d(4)])
 def test_adaptive_pools_of_unequal_windows_are_refused(pool: nn.Module) -> None:
     (problem,) = problems_of(nn.Sequential(nn.Conv2d(3, 4, 3), pool))
-    assert problem.endswith("needs output_size 1, got 4")
+    assert problem.endswith("output_size that divides (6, 6), so that windows are equal, got 4")
+
+
+@pytest.mark.parametrize("axes", [(2, 3), (-1, -2), 2, (3,)])
+def test_sums_over_rows_and_columns_are_pools(axes: int | tuple[int, ...]) -> None:
+    class Sums(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(self.conv(x)).sum(axes, keepdim=True)
+
+    assert len(assert_computes_the_same(Sums())) == 2
+
+
+def test_gated_units_are_a_half_times_the_sigmoid_of_the_other() -> None:
+    for gate in (nn.GLU(1), lambda x: F.glu(x, dim=1)):
+        model = Written(lambda m, x, gate=gate: gate(m.a(x)))
+        assert_computes_the_same(model)

@@ -75,7 +75,7 @@ class _Follower:
             channels.fix(self.labels[node], "it is tied to an input of the network")
         else:
             self.effects[node], self.labels[node] = self._call(node)
-        if node is self.recording.output:
+        if node in self.recording.outputs:
             channels.fix(self.labels[node], "it is an output of the network")
 
     def _call(self, node: fx.Node) -> tuple[ChannelEffect, Labels]:
@@ -147,7 +147,7 @@ class _Follower:
             if node in self.recording.unread:
                 exposed[node] = False
                 continue
-            exposed[node] = node is self.recording.output or any(
+            exposed[node] = node in self.recording.outputs or any(
                 self.effects[user] in (ChannelEffect.MIX, ChannelEffect.PRODUCE)
                 or (
                     self.effects[user] in (ChannelEffect.KEEP, ChannelEffect.REPEAT)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, fx
 
 from systolith.network import Shape
+from systolith.quant.recognition.calls.remedies import SUPPORTED
 from systolith.quant.recognition.operations import (
     AddUp,
     Combine,
@@ -14,7 +15,6 @@ from systolith.quant.recognition.operations import (
 from systolith.trace import Call
 
 __all__ = [
-    "SUPPORTED",
     "add",
     "divide",
     "multiply",
@@ -22,13 +22,6 @@ __all__ = [
     "subtract",
     "subtract_from",
 ]
-
-
-SUPPORTED = (
-    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, multiplication, "
-    "concatenation, slices and shuffles of channels, PixelShuffle, Dropout and Identity"
-)
 
 
 TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add or multiply them"

@@ -7,7 +7,6 @@ from torch import Size, Tensor, fx, nn
 
 from systolith.quant.layers.requantizing import RELU6_LIMIT, Activation
 from systolith.quant.recognition.calls.arithmetic import (
-    SUPPORTED,
     add,
     divide,
     multiply,
@@ -15,6 +14,7 @@ from systolith.quant.recognition.calls.arithmetic import (
     subtract,
     subtract_from,
 )
+from systolith.quant.recognition.calls.remedies import SUPPORTED, unsupported
 from systolith.quant.recognition.calls.transposed import transposed_convolution
 from systolith.quant.recognition.calls.windows import (
     adaptive_average_pool,
@@ -27,6 +27,7 @@ from systolith.quant.recognition.calls.windows import (
     maximum,
     mean,
     padding_problems,
+    total,
     zero_pad,
 )
 from systolith.quant.recognition.operations import (
@@ -60,11 +61,6 @@ SLICE = (
 MOVE = (
     "needs to move whole channels, or blocks of pixels to channels and back, before the next layer"
 )
-_RANKING = (torch.max, "Tensor.max", torch.topk, "Tensor.topk", torch.sort, "Tensor.sort")
-GREATEST = (
-    "ranks values; write argmax(1) at the end, which the host or the chip computes, or return the "
-    "logits"
-)
 CHANNELS = f"cannot add channels of zeros; {_ZEROS_AND_ONES} computes the same"
 
 
@@ -75,8 +71,7 @@ def recognize(call: Call) -> Recognized:
     """
     rule = _RULES.get(call.operator)
     if rule is None:
-        ranks = call.target in _RANKING and not call.output
-        return None, [GREATEST if ranks else SUPPORTED]
+        return None, [unsupported(call)]
     if call.operator in ("conv2d", "conv_transpose2d", "linear", "batch_norm", "cat", "prelu"):
         return rule(call)
     if call.problems:
@@ -114,7 +109,7 @@ def depends_on_size(call: Call, operation: Operation | None) -> bool:
                 return not all(whole[2:])  # images and channels come first
             return not all(whole)
         case _:
-            return call.operator.startswith("adaptive") or call.operator in ("mean", "amax")
+            return call.operator.startswith("adaptive") or call.operator in ("mean", "sum", "amax")
 
 
 def _convolution(call: Call) -> Recognized:
@@ -309,6 +304,7 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "adaptive_avg_pool2d": adaptive_average_pool,
     "adaptive_max_pool2d": adaptive_max_pool,
     "mean": mean,
+    "sum": total,
     "amax": maximum,
     "add": add,
     "sub": subtract,

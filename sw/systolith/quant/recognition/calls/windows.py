@@ -29,6 +29,7 @@ __all__ = [
     "mean",
     "padding_problems",
     "pair",
+    "total",
     "zero_pad",
 ]
 
@@ -68,7 +69,7 @@ def adaptive_average_pool(call: Call) -> Recognized:
     if (factors := _repeats(call)) is not None:
         return Enlarge(factors), []
     if window is None:
-        return None, [f"needs output_size 1, got {call.arguments['output_size']}"]
+        return None, [_uneven(call)]
     if call.output[2:] == (1, 1):
         return AveragePool(None, (1, 1), _NO_PADDING), []
     if window == (1, 1):
@@ -84,7 +85,7 @@ def adaptive_max_pool(call: Call) -> Recognized:
     if (factors := _repeats(call)) is not None:
         return Enlarge(factors), []
     if window is None:
-        return None, [f"needs output_size 1, got {call.arguments['output_size']}"]
+        return None, [_uneven(call)]
     return Pass() if window == (1, 1) else MaxPool(window, window, _NO_PADDING), []
 
 
@@ -96,6 +97,14 @@ def mean(call: Call) -> Recognized:
     if window == call.image:
         return AveragePool(None, (1, 1), _NO_PADDING), []
     return AveragePool(window, window, _NO_PADDING), []
+
+
+def total(call: Call) -> Recognized:
+    """Recognize a sum over rows, columns or both."""
+    window = _reduction_window(call)
+    if window is None:
+        return None, ["needs axes of images, 2 and 3, and no other dtype"]
+    return AveragePool(window, window, _NO_PADDING, divisor=1), []
 
 
 def maximum(call: Call) -> Recognized:
@@ -234,6 +243,14 @@ def _pool_problems(call: Call, kernel: tuple[int, int], padding: Padding) -> Ite
     if not call.are_images:
         yield f"needs images (N, C, H, W), got {call.input}"
     yield from padding_problems(padding, kernel)
+
+
+def _uneven(call: Call) -> str:
+    """Reason to refuse an adaptive pool whose windows have several sizes."""
+    if not call.are_images:
+        return f"needs images (N, C, H, W), got {call.input}"
+    size = call.arguments["output_size"]
+    return f"needs an output_size that divides {call.image}, so that windows are equal, got {size}"
 
 
 def _adaptive_window(call: Call) -> tuple[int, int] | None:
