@@ -55,17 +55,13 @@ def load_arrays(
     arrays, problems = _read_archive(path, ("train_y", "test_y") if target in _OWN else ())
     problems = problems or [*_problems(arrays, "train", target), *_problems(arrays, "test", target)]
     DataError.raise_if_any(f"'{path}': {problem}" for problem in problems)
-    convert = _values if target is TargetKind.VALUES else _classes
     data = Dataset(
         name=path.stem,
         train_images=_values(arrays["train_x"]),
+        train_labels=_labels(arrays.get("train_y"), target),
         test_images=_values(arrays["test_x"]),
+        test_labels=_labels(arrays.get("test_y"), target),
         target=target,
-        **{
-            f"{part}_labels": convert(arrays[f"{part}_y"])
-            for part in ("train", "test")
-            if f"{part}_y" in arrays
-        },
     )
     if not normalize:
         return data
@@ -102,8 +98,14 @@ def _problems(arrays: Mapping[str, NDArray[Any]], part: str, target: TargetKind)
         yield f"{part}_y must be classes from 0, got {labels.min()}"
 
 
-def _classes(labels: NDArray[Any]) -> Tensor:
-    return torch.from_numpy(labels.astype(np.int64))
+def _labels(labels: NDArray[Any] | None, target: TargetKind) -> Tensor:
+    if labels is None:
+        return torch.zeros(0, dtype=torch.int64)
+    return (
+        _values(labels)
+        if target is TargetKind.VALUES
+        else torch.from_numpy(labels.astype(np.int64))
+    )
 
 
 def _values(values: NDArray[Any]) -> Tensor:
