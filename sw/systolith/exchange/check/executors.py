@@ -149,7 +149,9 @@ def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]]
     the file only works with a batch of one.
     """
     dependent = _dependent_tensors(model)
+    # Its Im2Col mixes the images of a batch.
     for_one = _fixes_batch(model, dependent)
+    for_one |= any(node.op_type == "Im2Col" for node in model.graph.node)
 
     def together(images: NDArray[Any]) -> Arrays | None:
         try:
@@ -171,6 +173,7 @@ def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]]
 
 def _set_batch(model: ModelProto, batch: int) -> Any:
     """Make QONNX's model for a batch size, with all shapes inferred."""
+    from qonnx.core.datatype import DataType
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.transformation.infer_shapes import InferShapes
 
@@ -185,7 +188,12 @@ def _set_batch(model: ModelProto, batch: int) -> Any:
     # With FINN's annotated types, it refuses images that are not whole numbers.
     del fixed.graph.quantization_annotation[:]
     _channels_first(fixed)
-    return ModelWrapper(fixed).transform(InferShapes())
+    shaped = ModelWrapper(fixed).transform(InferShapes())
+    for node in shaped.graph.node:
+        if node.op_type == "Im2Col":
+            # Without a type it does not run; this one allows any padding.
+            shaped.set_tensor_datatype(node.input[0], DataType["FLOAT32"])
+    return shaped
 
 
 def _execute(shaped: Any, images: NDArray[Any]) -> Arrays:
@@ -233,7 +241,9 @@ def _channels_first(model: ModelProto) -> None:
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for node in nodes:
-        if node.domain != CHANNELS_LAST_DOMAIN:
+        if node.op_type == "MaxPoolNHWC":
+            node.op_type = "MaxPool"
+        elif node.domain != CHANNELS_LAST_DOMAIN:
             model.graph.node.append(node)
             continue
         turned = len(node.input) if node.op_type == "Conv" else 1

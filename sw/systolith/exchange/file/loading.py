@@ -34,6 +34,7 @@ KNOWN_DOMAINS = (
     CHANNELS_LAST_DOMAIN,
     QONNX_DOMAIN,
 )
+HARDWARE_DOMAIN = "finn.custom_op.fpgadataflow"
 LEAST_OPSET, GREATEST_OPSET = 9, onnx.defs.onnx_opset_version()
 GREATEST_IR = int(onnx.IR_VERSION)
 STANDARD = ("", "ai.onnx")
@@ -168,6 +169,12 @@ def version_problems(model: ModelProto) -> Iterator[str]:
     used = {node.domain for node in model.graph.node}
     for domain in sorted(used - set(KNOWN_DOMAINS)):
         ops = sorted({node.op_type for node in model.graph.node if node.domain == domain})
+        if domain.startswith(HARDWARE_DOMAIN):
+            yield (
+                f"holds hardware layers of FINN, which are built already: {', '.join(ops)}; import "
+                "the graph from before they were made (step_convert_to_hw)"
+            )
+            continue
         yield (
             f"operators of domain '{domain}' are not known: {', '.join(ops)}; export the model "
             "with operators of ONNX or QONNX instead"

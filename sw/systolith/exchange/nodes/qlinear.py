@@ -12,10 +12,11 @@ from systolith.exchange.layers.functions import apply_function
 from systolith.exchange.layers.operands import activation_of, constant_of
 from systolith.exchange.nodes.arithmetic import read_add, read_multiply
 from systolith.exchange.nodes.declarations import Handler
+from systolith.exchange.nodes.lowered import read_matmul
 from systolith.exchange.nodes.moves import join_values, read_concat
 from systolith.exchange.nodes.pools import read_average_pool, read_global_average_pool
 from systolith.exchange.nodes.quantizers import read_dequantize_linear, read_quantize_linear
-from systolith.exchange.nodes.weighted import read_conv, read_gemm, read_matmul
+from systolith.exchange.nodes.weighted import read_conv, read_gemm
 from systolith.exchange.values.value import (
     Absent,
     Constant,

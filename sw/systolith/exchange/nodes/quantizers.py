@@ -354,5 +354,7 @@ def _along_channels(node: Node, values: FloatArray, x: Value) -> FloatArray:
         return values[:1]
     shape = shape_of(x)
     assert shape is not None
-    last = str(node.attributes["data_layout"]).endswith("C") and len(shape) > 1
+    # QONNX takes tensors of three axes without a layout as (N, W, C).
+    layout = str(node.attributes["data_layout"]) or ("NWC" if len(shape) == 2 else "NCHW")
+    last = layout.endswith("C") and len(shape) > 1
     return values if last else values.reshape(-1, *[1] * (len(shape) - 1))

@@ -27,6 +27,7 @@ from systolith.exchange.values.value import (
     Constant,
     Integers,
     Joined,
+    LoweredImage,
     ModelInput,
     Parts,
     PendingLayer,
@@ -174,6 +175,11 @@ class NodeReader:
         run = operator.run
         if any(isinstance(value, Joined) for value in values):
             return self._read_joined(node, understood, operator, values, problems)
+        if node.op != "MatMul":
+            lowered = [value.node for value in values if isinstance(value, LoweredImage)]
+            problems += [f"{node}: reads {name}; a MatMul is supported" for name in lowered]
+            if lowered:
+                return self._substitute(node, given), problems
         if any(isinstance(value, Integers) for value in values):
             if operator.integers is None:
                 problems.append(

@@ -60,6 +60,8 @@ REWRITES: Mapping[str, str] = {
     "ConvInteger": "quantize statically: QuantizeLinear with constant scales",
     "MatMulInteger": "quantize statically: QuantizeLinear with constant scales",
     "DynamicQuantizeLinear": "quantize statically: QuantizeLinear with constant scales",
+    "QuantAvgPool2d": "use AveragePool with a quantizer behind it",
+    "XnorPopcountMatMul": "import the graph from before bipolar products became this",
     "Trunc": "use a Quant with rounding_mode FLOOR",
     "LSTM": "feed-forward convolutional networks are supported",
     "GRU": "feed-forward convolutional networks are supported",

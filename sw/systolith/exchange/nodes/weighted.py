@@ -44,7 +44,7 @@ from systolith.network import (
     ungroup_weights,
 )
 
-__all__ = ["bias_of", "read_conv", "read_gemm", "read_matmul", "weights_of"]
+__all__ = ["bias_of", "read_conv", "read_gemm", "read_linear", "weights_of"]
 
 
 def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
@@ -127,18 +127,16 @@ def read_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     alpha, beta = (float(node.attributes[name]) for name in ("alpha", "beta"))
     if not (isfinite(alpha) and isfinite(beta) and alpha):
         raise ExchangeError.of(f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported")
-    pending = _linear(node, values, draft, transposed=not node.attributes["transB"])
+    pending = read_linear(node, values, draft, transposed=not node.attributes["transB"])
     pending = multiply_pending(pending, np.array([alpha]))
     bias = bias_of(values[2], pending.offset.size, (1, pending.offset.size))
     return replace(pending, offset=pending.offset + bias * beta)
 
 
-def read_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read MatMul of an activation and constant weights."""
-    return _linear(node, values, draft, transposed=True)
-
-
-def _linear(node: Node, values: Sequence[Value], draft: Draft, *, transposed: bool) -> PendingLayer:
+def read_linear(
+    node: Node, values: Sequence[Value], draft: Draft, *, transposed: bool
+) -> PendingLayer:
+    """Read a product of vectors and constant weights (filters, features), or transposed ones."""
     weight = weights_of(values[1], axis=1 if transposed else 0)
     if weight.integers.ndim != 2:
         raise ExchangeError.of(

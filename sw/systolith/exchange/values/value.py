@@ -28,6 +28,7 @@ __all__ = [
     "FloatArray",
     "Integers",
     "Joined",
+    "LoweredImage",
     "MakeLayer",
     "ModelInput",
     "Move",
@@ -353,6 +354,27 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoweredImage:
+    """The windows of an image (H, W, C), which a product with weights has to follow.
+
+    Attributes
+    ----------
+    node : str
+        Name of the node that made it.
+    pads : tuple of int
+        Pixels of the real value `fill`: top, left, bottom, right.
+    """
+
+    node: str
+    of: "Value"
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pads: Padding = (0, 0, 0, 0)
+    fill: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Parts:
     """The values of a node with several outputs."""
 
@@ -371,5 +393,6 @@ Value = (
     | PendingTable
     | PendingFunction
     | Joined
+    | LoweredImage
     | Parts
 )

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from systolith.exchange.nodes import arithmetic, pools, transposed, weighted
-from systolith.exchange.nodes.adapters import adapt_functions, adapt_one_axis
+from systolith.exchange.nodes import arithmetic, lowered, pools, transposed, weighted
+from systolith.exchange.nodes.adapters import adapt_channels_last, adapt_functions, adapt_one_axis
 from systolith.exchange.nodes.declarations import (
     ANY,
     AVERAGING,
@@ -53,7 +53,24 @@ COMPUTING: Mapping[str, OnnxOperator] = {
         },
     ),
     "MatMul": OnnxOperator(
-        weighted.read_matmul, "Linear", "an activation and constant weights", TWO
+        lowered.read_matmul,
+        "Linear; Conv2d",
+        "an activation and constant weights; images with channels last",
+        TWO,
+    ),
+    "Im2Col": OnnxOperator(
+        lowered.read_im2col,
+        "Conv2d, with the MatMul after it",
+        "QONNX's and FINN's lowered convolutions, depthwise ones too",
+        attributes={
+            "depthwise": ANY,
+            "dilations": Attribute(default=[1, 1]),
+            "input_shape": ANY,
+            "kernel_size": ANY,
+            "pad_amount": Attribute(default=[0, 0, 0, 0]),
+            "pad_value": Attribute(default=0),
+            "stride": ANY,
+        },
     ),
     "BatchNormalization": OnnxOperator(
         arithmetic.read_batch_norm,
@@ -104,6 +121,12 @@ COMPUTING: Mapping[str, OnnxOperator] = {
         "X",
         MAX_POOLING,
         keep_integers(MAX_POOL),
+    ),
+    "MaxPoolNHWC": OnnxOperator(
+        adapt_channels_last(pools.read_max_pool),
+        "MaxPool2d",
+        "QONNX's and FINN's MaxPool, channels last",
+        attributes=MAX_POOLING,
     ),
     "GlobalMaxPool": OnnxOperator(
         GLOBAL_MAX_POOL,

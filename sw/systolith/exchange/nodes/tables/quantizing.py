@@ -55,7 +55,7 @@ QUANTIZING: Mapping[str, OnnxOperator] = {
             "out_dtype": ANY,
             "out_scale": Attribute(default=1.0),
             "out_bias": Attribute(default=0.0),
-            "data_layout": Attribute(default="NCHW"),
+            "data_layout": Attribute(default=""),
         },
     ),
     "QuantizeLinear": OnnxOperator(
