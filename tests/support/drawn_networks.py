@@ -196,7 +196,11 @@ def pads(
         sides += [before, draw(st.integers(1 - length - min(before, 0), 3))]
     value = draw(st.none() | st.integers(act.low, act.high))
     return Pad2d(
-        name=name, input=source, padding=(sides[0], sides[1], sides[2], sides[3]), value=value
+        name=name,
+        input=source,
+        padding=(sides[0], sides[1], sides[2], sides[3]),
+        value=value,
+        edge=value is None and draw(st.booleans()),
     )
 
 

@@ -252,6 +252,8 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
             case Pad2d():
                 y, left = row - layer.padding[0], column - layer.padding[2]
                 inside = 0 <= y < high and 0 <= left < wide
+                if layer.edge:
+                    return int(x[c][sorted((0, y, high - 1))[1]][sorted((0, left, wide - 1))[1]])
                 fill = zero if layer.value is None else layer.value
                 return int(x[c][y][left]) if inside else fill
             case Upsample():

@@ -69,6 +69,7 @@ CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
     *("concatenation", "selection", "blocks", "class"),
     *("addition", "table", "dilated", "areas", "padding", "cropping", "upsampling"),
+    "repeated borders",
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
         "1-bit weights",
@@ -293,6 +294,8 @@ def _layer_features(layer: Layer) -> Iterator[str]:
                 yield "dilated"
         case Pad2d():
             yield "cropping" if min(layer.padding) < 0 else "padding"
+            if layer.edge:
+                yield "repeated borders"
         case Upsample():
             yield "upsampling"
         case AvgPool2d():

@@ -25,7 +25,7 @@ __all__ = ["draw_blocks", "draw_concat", "draw_pad", "draw_selection", "draw_ups
 
 
 def draw_pad(choices: Choices, name: str, source: str, shape: Shape, act: ActType) -> Pad2d:
-    """Draw padding by the zero point or any value, and cropping that leaves a pixel."""
+    """Draw padding by the zero point, any value or the border, and cropping that leaves a pixel."""
     sides: list[int] = []
     crops = choices.chance(50)
     for length in shape[1:]:
@@ -34,7 +34,8 @@ def draw_pad(choices: Choices, name: str, source: str, shape: Shape, act: ActTyp
         sides += [before, choices.integer(-max(most + min(before, 0), 0), MOST_PADDING)]
     value = choices.integer(act.low, act.high) if choices.chance(50) else None
     padding = sides[0], sides[1], sides[2], sides[3]
-    return Pad2d(name=name, input=source, padding=padding, value=value)
+    edge = value is None and choices.chance(50)
+    return Pad2d(name=name, input=source, padding=padding, value=value, edge=edge)
 
 
 def draw_upsample(choices: Choices, name: str, source: str) -> Upsample:

@@ -288,7 +288,7 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
         case QuantTable():
             return IntegerTable(layer.integers(steps[0], types[0]), types[0].low)
         case QuantPad2d():
-            return IntegerPad2d(padding=layer.padding)
+            return IntegerPad2d(padding=layer.padding, edge=layer.edge)
         case QuantUpsample():
             return IntegerUpsample(factors=layer.factors)
         case QuantFlatten():

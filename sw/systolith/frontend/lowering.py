@@ -198,7 +198,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 output=layer.output.act_type,
             )
         case QuantPad2d():
-            return Pad2d(name=name, input=source, padding=layer.padding)
+            return Pad2d(name=name, input=source, padding=layer.padding, edge=layer.edge)
         case QuantUpsample():
             return Upsample(name=name, input=source, factors=layer.factors)
         case QuantFlatten():

@@ -129,7 +129,7 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             return IntegerArgMax()
         case Pad2d():
             fill = layer.fill(network.inputs_of(layer)[0].type)
-            return IntegerPad2d(padding=layer.padding, value=fill)
+            return IntegerPad2d(padding=layer.padding, value=fill, edge=layer.edge)
         case Upsample():
             return IntegerUpsample(factors=layer.factors)
         case Flatten():

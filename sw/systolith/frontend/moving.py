@@ -22,16 +22,23 @@ __all__ = [
 
 
 class IntegerPad2d(nn.Module):
-    """Rows and columns of `value` added; negative ones cut off."""
+    """Rows and columns of `value`, or of the border, added; negative ones cut off."""
 
-    def __init__(self, *, padding: Padding, value: int = 0) -> None:
+    def __init__(self, *, padding: Padding, value: int = 0, edge: bool = False) -> None:
         super().__init__()
         self.padding = padding
         self.value = value
+        self.edge = edge
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, Ho, Wo)."""
-        return surround(x, self.padding, self.value)
+        if not self.edge:
+            return surround(x, self.padding, self.value)
+        top, bottom, left, right = self.padding
+        _, _, height, width = x.shape
+        rows = torch.arange(-top, height + bottom).clamp(0, height - 1)
+        columns = torch.arange(-left, width + right).clamp(0, width - 1)
+        return x[:, :, rows][:, :, :, columns]
 
 
 class IntegerUpsample(nn.Module):

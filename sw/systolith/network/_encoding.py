@@ -42,6 +42,7 @@ _LATER = MappingProxyType(
         "MaxPool2d": ("dilation",),
         "AvgPool2d": ("counted",),
         "Add": ("left_shift", "shifts"),
+        "Pad2d": ("edge",),
     }
 )
 """Fields that early files of this version do not have; they are left out at their default."""

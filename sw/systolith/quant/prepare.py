@@ -44,6 +44,7 @@ from systolith.quant.recognition.operations import (
     Convolve,
     DepthToPixels,
     Enlarge,
+    Extend,
     Join,
     LookUp,
     MatrixMultiply,
@@ -222,6 +223,8 @@ class _Builder:
                 return QuantTable(deepcopy(function), self._output(layer))
             case Pad():
                 return QuantPad2d(padding=operation.padding)
+            case Extend():
+                return QuantPad2d(padding=operation.padding, edge=True)
             case Enlarge():
                 return QuantUpsample(factors=operation.factors)
             case ToVectors():

@@ -13,6 +13,7 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     DepthToPixels,
     Enlarge,
+    Extend,
     FloatLayer,
     Join,
     MaxPool,
@@ -24,7 +25,8 @@ from systolith.quant.recognition.operations import (
 
 __all__ = ["SharedSteps", "ends_of", "share_steps"]
 
-_PASSING = MaxPool | Pad | Enlarge | ToVectors | Join | TakeChannels | DepthToPixels | PixelsToDepth
+_PASSING = MaxPool | Pad | Enlarge | Extend | ToVectors | Join | TakeChannels
+_PASSING |= DepthToPixels | PixelsToDepth
 """Operations whose results have the step of their inputs."""
 
 

@@ -15,6 +15,8 @@ _Knows = Callable[[Tensor], bool]
 
 def is_made_of_parts(module: nn.Module) -> bool:
     """Whether the calls of a module of PyTorch are recorded, not the module."""
+    if type(module) is nn.Upsample:
+        return module.mode in _BETWEEN_PIXELS
     if isinstance(module, nn.ConstantPad1d | nn.ConstantPad2d):
         return bool(module.value)
     return isinstance(module, nn.GLU)
@@ -26,8 +28,9 @@ def in_parts(
     """Return simpler calls that compute the same; None for a call that is recorded as it is.
 
     ``a - b`` becomes ``a + (-b)``, ``torch.add(a, b, alpha=2)`` becomes ``a + b * 2``, padding with
-    a number v becomes padding of ``x - v`` with zeros, plus v, and ``F.glu(x, 1)`` becomes the
-    product of one half of x and the sigmoid of the other.
+    a number v becomes padding of ``x - v`` with zeros, plus v, ``F.glu(x, 1)`` becomes the product
+    of one half of x and the sigmoid of the other, and bilinear interpolation an average of repeated
+    pixels.
 
     Parameters
     ----------
@@ -42,6 +45,8 @@ def in_parts(
         return _pad(args, kwargs)
     if func is F.glu:
         return lambda: _gate(*args, **kwargs)
+    if func is F.interpolate:
+        return _interpolate(args, kwargs)
     name = str(getattr(func, "__name__", ""))
     if name not in _SUMS:
         return None
@@ -82,6 +87,48 @@ def _pad(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Tensor]
     if given.get("mode", "constant") != "constant" or type(value) not in (int, float) or not value:
         return None
     return lambda: torch.add(F.pad(torch.sub(given["input"], value), given["pad"]), value)
+
+
+_BETWEEN_PIXELS = ("linear", "bilinear")
+_INTERPOLATE = ("input", "size", "scale_factor", "mode", "align_corners", "recompute_scale_factor")
+
+
+def _interpolate(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Tensor] | None:
+    """Compute (bi)linear interpolation by whole numbers as an average of repeated pixels.
+
+    A straight line between the centres of pixels is the average of a step function over the width
+    of one pixel. With each pixel repeated 2s times, s results of a pixel are 2 places apart, and
+    each averages 2s places; for an odd s, half of all this is enough. Outside of the image, its
+    border pixels are repeated.
+    """
+    given = dict(zip(_INTERPOLATE, args, strict=False)) | dict(kwargs)
+    x, scale = given["input"], given.get("scale_factor")
+    if given.get("mode") not in _BETWEEN_PIXELS or x.ndim not in (3, 4):
+        return None
+    if given.get("align_corners") or given.get("antialias"):
+        return None
+    axes = x.ndim - 2
+    sizes, wanted = list(x.shape[2:]), given.get("size")
+    if wanted is None:
+        by = list(scale) if isinstance(scale, tuple | list) else [scale] * axes
+    else:
+        whole = list(wanted) if isinstance(wanted, tuple | list) else [wanted] * axes
+        by = [after / before for after, before in zip(whole, sizes, strict=True)]
+    if any(not float(factor).is_integer() or factor < 1 for factor in by):
+        return None
+    times = [int(factor) * (1 if factor % 2 else 2) for factor in by]
+    stride = [many // int(factor) for many, factor in zip(times, by, strict=True)]
+    padding = [(many - step) // 2 for many, step in zip(times, stride, strict=True)]
+    pool = F.avg_pool1d if axes == 1 else F.avg_pool2d
+
+    def compute() -> Tensor:
+        repeated = F.interpolate(x, scale_factor=[float(many) for many in times], mode="nearest")
+        if max(padding):
+            sides = [size for size in reversed(padding) for _ in range(2)]
+            repeated = F.pad(repeated, sides, mode="replicate")
+        return pool(repeated, times, stride)
+
+    return compute
 
 
 def sum_of_stack(

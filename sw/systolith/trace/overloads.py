@@ -103,6 +103,11 @@ def _upsample(given: Mapping[str, Any]) -> tuple[Callable[..., Any], tuple[Any, 
     return F.interpolate, (given.get("input", given.get("self")), size, factors)
 
 
+def _upsample_between(given: Mapping[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    function, (x, size, factors) = _upsample(given)
+    return function, (x, size, factors, "bilinear", given["align_corners"])
+
+
 def _size(given: Mapping[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return Tensor.size, (given["self"], given["dim"])
 
@@ -114,6 +119,7 @@ _RULES = {
     "slice": _slice,
     "select": _select,
     "upsample_nearest2d": _upsample,
+    "upsample_bilinear2d": _upsample_between,
     "sym_size": _size,
 }
 """Operators whose arguments have another order than those of the function."""

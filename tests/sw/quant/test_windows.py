@@ -161,6 +161,13 @@ class Moving(nn.Module):
         (lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2), [Pad2d, MaxPool2d]),
         (lambda x: F.relu(F.interpolate(x, scale_factor=2)), [Upsample]),
         (lambda x: F.relu(F.pad(x, (1, 1, 1, 1))), [Pad2d]),
+        (nn.ReplicationPad2d((0, 1, 2, 1)), [Pad2d]),
+        (lambda x: F.relu(F.pad(x, (2, -1, 0, 3), mode="replicate")), [Pad2d]),
+        (nn.Upsample(scale_factor=2, mode="bilinear"), [Upsample, Pad2d, AvgPool2d]),
+        (
+            lambda x: F.interpolate(x, scale_factor=(3, 1), mode="bilinear"),
+            [Upsample, Pad2d, AvgPool2d],
+        ),
         (lambda x: F.pad(x, (1, 0, 1, 0)) + F.pad(x, (0, 1, 0, 1)), [Pad2d, Pad2d, Add]),
     ],
 )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.frontend import IntegerModel, lower
-from systolith.network import Add, Pad2d, Table, trace
+from systolith.network import Add, AvgPool2d, Pad2d, Table, Upsample, trace
 from systolith.quant import UnsupportedModelError, prepare
 from systolith.trace import record
 
@@ -96,6 +96,16 @@ def test_functions_of_one_tensor_are_one_table() -> None:
         assert (kinds.count(Add), kinds.count(Table)) == (0, 1)
 
 
+def test_straight_lines_between_pixels_are_averages_of_repeated_ones() -> None:
+    grow = nn.Upsample(scale_factor=(2, 3), mode="bilinear")
+    for combine in (
+        lambda a, b: a + F.interpolate(F.max_pool2d(b, (2, 3)), a.shape[2:], mode="bilinear"),
+        lambda a, b: a + grow(F.max_pool2d(b, (2, 3))),
+    ):
+        kinds = kinds_of(combine)
+        assert (kinds.count(Upsample), kinds.count(Pad2d), kinds.count(AvgPool2d)) == (1, 1, 1)
+
+
 def test_values_are_those_of_the_call() -> None:
     forms: list[Combine] = [
         lambda a, b: a - b,
@@ -104,6 +114,9 @@ def test_values_are_those_of_the_call() -> None:
         lambda a, b: torch.stack([a, b]).sum(0),
         lambda a, b: F.pad(a, (1, 2, 0, 1), "constant", -2.0),
         lambda a, b: F.pad(a, (1, 2, 0, 1), "constant", 0),
+        lambda a, b: F.interpolate(a, scale_factor=2, mode="bilinear"),
+        lambda a, b: nn.Upsample(scale_factor=(3.0, 4.0), mode="bilinear")(a),
+        lambda a, b: F.interpolate(a, (a.shape[2] * 5, a.shape[3]), mode="bilinear"),
     ]
     for form in forms:
         model = TwoBranches(form).eval()
@@ -118,8 +131,13 @@ def test_other_sums_of_a_stack_and_borders_are_refused() -> None:
     for combine, reason in [
         (lambda a, b: torch.stack([a, b]).amax(0), "function stack"),
         (lambda a, b: torch.stack([a, b]).sum(2)[0], "function stack"),
-        (lambda a, b: F.pad(a, (1, 1, 1, 1), mode="replicate"), "needs to pad with zeros"),
-        (lambda a, b: F.interpolate(a, scale_factor=2.0, mode="bilinear"), "needs mode 'nearest'"),
+        (lambda a, b: F.pad(a, (1, 1, 1, 1), mode="reflect"), "needs to pad with zeros"),
+        (
+            lambda a, b: F.interpolate(a, scale_factor=2.0, mode="bilinear", align_corners=True),
+            "with align_corners=False and whole factors, or a trained.* got align_corners=True",
+        ),
+        (lambda a, b: F.interpolate(a, scale_factor=1.5, mode="bilinear"), "and whole factors"),
+        (lambda a, b: F.interpolate(a, scale_factor=2.0, mode="bicubic"), "needs mode 'nearest'"),
     ]:
         with pytest.raises(UnsupportedModelError, match=reason):
             prepare(TwoBranches(combine).eval(), IMAGES)

@@ -41,7 +41,7 @@ def carries_signs(network: IntegerNetwork, name: str) -> bool:
         case DepthToSpace() | SpaceToDepth():
             pass
         case Pad2d():
-            if max(layer.padding) > 0 and abs(layer.fill(SIGNED_PAIR)) != 1:
+            if max(layer.padding) > 0 and not layer.edge and abs(layer.fill(SIGNED_PAIR)) != 1:
                 return False
         case _:
             return isinstance(layer, Requantized) and _makes_signs(layer.requantize)

@@ -31,6 +31,8 @@ class Window:
         Distance between neighbouring taps: vertical, horizontal.
     repeats : pair of int
         How often each row and column of the image is repeated; 1 unless the kernel has one tap.
+    edge : bool
+        Whether padding reads the nearest pixel of the image; only if the kernel has one tap.
     """
 
     height: int
@@ -40,6 +42,7 @@ class Window:
     padding: Padding = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     repeats: tuple[int, int] = (1, 1)
+    edge: bool = False
 
     @property
     def input_pixels(self) -> int:
@@ -87,15 +90,16 @@ class Window:
     @property
     def padded(self) -> bool:
         """Whether any window reaches into padding."""
-        return max(self.padding) > 0
+        return max(self.padding) > 0 and not self.edge
 
     def start(self, row: int, column: int) -> tuple[int, int]:
         """Row and column of the image that a window's first tap reads; outside in the padding."""
         top, _, left, _ = self.padding
-        return (
-            (row * self.stride[0] - top) // self.repeats[0],
-            (column * self.stride[1] - left) // self.repeats[1],
-        )
+        y = (row * self.stride[0] - top) // self.repeats[0]
+        x = (column * self.stride[1] - left) // self.repeats[1]
+        if self.edge:
+            return min(max(y, 0), self.height - 1), min(max(x, 0), self.width - 1)
+        return y, x
 
     def origin(self, row: int, column: int) -> int:
         """Pixel number of a window's first tap, relative to its frame; negative in the padding."""

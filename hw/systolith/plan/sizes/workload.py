@@ -276,7 +276,13 @@ def window_of(network: IntegerNetwork, layer: Layer) -> Window:
                 padding=layer.padding,
             )
         case Pad2d():
-            return Window(height=height, width=width, kernel=(1, 1), padding=layer.padding)
+            return Window(
+                height=height,
+                width=width,
+                kernel=(1, 1),
+                padding=layer.padding,
+                edge=layer.edge,
+            )
         case Upsample():
             return Window(height=height, width=width, kernel=(1, 1), repeats=layer.factors)
         case _:

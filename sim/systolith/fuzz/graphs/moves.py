@@ -135,9 +135,10 @@ def _write_resize(writer: Writer, x: str) -> str:
         options["coordinate_transformation_mode"] = choices.one_of(["asymmetric", "half_pixel"])
         if options["coordinate_transformation_mode"] == "asymmetric":
             options["nearest_mode"] = "floor"
-    if writer.rarely(2):
+    if writer.chance(30):
         options["mode"] = "linear"
-        writer.dyadic = False
+        options.pop("nearest_mode", None)
+        writer.dyadic &= by[1] < 3
     empty = "" if writer.opset >= 13 else writer.const(np.zeros(0))
     if writer.chance(30):
         sizes = [len(writer.values[x]), channels, height * by[0], width * by[1]]

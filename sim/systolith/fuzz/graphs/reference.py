@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
+from qonnx.core.datatype import DataType
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.custom_op.general.bipolar_quant import binary_quant
@@ -40,6 +41,10 @@ def run_qonnx(
     model: ModelProto, images: TensorValues, outputs: Sequence[str] = ()
 ) -> list[TensorValues]:
     """Run a model with the executor of qonnx."""
+    if len(images) > 1 and any(node.op_type == "Im2Col" for node in model.graph.node):
+        # Its Im2Col mixes the images of a batch.
+        single = [run_qonnx(model, image[None], outputs) for image in images]
+        return [np.concatenate(parts) for parts in zip(*single, strict=True)]
     copy = ModelProto()
     copy.CopyFrom(model)
     wrapped = ModelWrapper(copy)
@@ -48,6 +53,9 @@ def run_qonnx(
     wrapped.set_tensor_shape(name, list(images.shape))
     del wrapped.graph.value_info[:]
     wrapped = wrapped.transform(InferShapes())
+    for node in wrapped.graph.node:
+        if node.op_type == "Im2Col":
+            wrapped.set_tensor_datatype(node.input[0], DataType["FLOAT32"])
     context = execute_onnx(wrapped, {name: images}, return_full_exec_context=True)
     names = outputs or [tensor.name for tensor in model.graph.output]
     return [np.asarray(context[name]) for name in names]
@@ -81,9 +89,27 @@ def _run_custom(node: NodeProto, inputs: Sequence[TensorValues]) -> TensorValues
     if node.op_type == "MultiThreshold":
         factors = settings.get("out_scale", 1.0), settings.get("out_bias", 0.0)
         return np.asarray(multithreshold(*inputs, *factors), dtype=np.float32)
+    if node.op_type == "Im2Col":
+        return _list_windows(inputs[0], settings)
     mode = settings["rounding_mode"].decode()
     values = int_quant(*inputs, settings["signed"], settings["narrow"], mode)
     return np.asarray(values, dtype=np.float32)
+
+
+def _list_windows(x: TensorValues, settings: Mapping[str, Any]) -> TensorValues:
+    """Write the windows of images (N, H, W, C) one beside the other."""
+    (rows, columns), strides = settings["kernel_size"], settings["stride"]
+    by_rows, by_columns = settings["dilations"]
+    top, left, bottom, right = settings["pad_amount"]
+    padded = np.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)])
+    ends = (rows - 1) * by_rows, (columns - 1) * by_columns
+    sizes = padded.shape[1] - ends[0], padded.shape[2] - ends[1]
+    taps = [
+        padded[:, y : y + sizes[0] : strides[0], z : z + sizes[1] : strides[1]]
+        for y in range(0, ends[0] + 1, by_rows)
+        for z in range(0, ends[1] + 1, by_columns)
+    ]
+    return np.concatenate(taps, axis=-1) if min(sizes) > 0 else x[:0]
 
 
 def _session(model: ModelProto) -> ort.InferenceSession:

@@ -6,6 +6,7 @@ import numpy as np
 
 from systolith.fuzz.graphs.nodes import draw_window
 from systolith.fuzz.graphs.quantizers import write_bias, write_weights
+from systolith.fuzz.graphs.reference import QONNX_DOMAIN
 from systolith.fuzz.graphs.writer import Writer
 
 __all__ = ["write_convolution", "write_dense", "write_transposed_convolution"]
@@ -18,6 +19,8 @@ def write_convolution(
 ) -> str:
     """Write a Conv, of any number of filters or as many as channels, or of `filters`."""
     choices, (channels, height, width) = writer.choices, writer.image(x)
+    if writer.qonnx and not same_size and writer.chance(20):
+        return _write_lowered(writer, x, filters)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
     wanted, group = filters, 1
     filters = choices.integer(1, MOST_FILTERS)
@@ -43,6 +46,30 @@ def write_convolution(
     weights = write_weights(writer, (filters, channels // group, *kernel), 0)
     bias = write_bias(writer, filters, _unit(writer, x, weights))
     return writer.add("Conv", x, weights, *bias, **options)
+
+
+def _write_lowered(writer: Writer, x: str, filters: int | None) -> str:
+    """Write a convolution as qonnx lowers it: Im2Col and MatMul between transposes."""
+    choices, (channels, height, width) = writer.choices, writer.image(x)
+    kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
+    # Its Im2Col pads no axis of size 1.
+    pads = [choices.integer(0, 2) * (size > 1) for size in (height, width) * 2]
+    options: dict[str, Any] = {"kernel_size": kernel, "pad_amount": pads}
+    options["stride"] = [choices.integer(1, 2), choices.integer(1, 2)]
+    options["dilations"] = [1 + choices.chance(20), 1 + choices.chance(20)]
+    filters = filters or choices.integer(1, MOST_FILTERS)
+    if writer.chance(20):
+        options["depthwise"] = 1  # which values do not depend on
+    windows = writer.add("Transpose", x, perm=[0, 2, 3, 1])
+    shape = f"(1,{height},{width},{channels})"
+    windows = writer.add("Im2Col", windows, domain=QONNX_DOMAIN, input_shape=shape, **options)
+    taps = kernel[0] * kernel[1]
+    weights = write_weights(writer, (taps * channels, filters), 1)
+    product = writer.add("MatMul", windows, weights)
+    bias = write_bias(writer, filters, _unit(writer, x, weights))
+    if bias and bias[0]:
+        product = writer.add("Add", product, *bias)
+    return writer.add("Transpose", product, perm=[0, 3, 1, 2])
 
 
 def _unit(writer: Writer, x: str, weights: str) -> Any:

@@ -79,5 +79,7 @@ def _forms(choices: Choices, image: Tensor) -> dict[str, Sequence[str]]:
             "F.interpolate({0}, scale_factor=(1, 2), mode='nearest')",
             f"F.interpolate({{0}}, size=({2 * height}, {width}))",
             "<grow=nn.Upsample(scale_factor=2)>({0})",
+            "F.interpolate({0}, scale_factor=2, mode='bilinear')",
+            "<smooth=nn.Upsample(scale_factor=(3, 2), mode='bilinear')>({0})",
         )
     return forms

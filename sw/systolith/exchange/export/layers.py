@@ -201,6 +201,8 @@ class ExportGraph(QuantizingGraph):
 
     def _add_pad(self, layer: Pad2d) -> str:
         given = [self.real[layer.input], self._add_pads(layer.name, layer.padding)]
+        if layer.edge:
+            return self.add_node("Pad", given, layer.name, mode="edge")
         act = self.network.tensors[layer.input].type
         if steps := layer.fill(act) - act.zero_point:
             # As the dequantizer computes it, in float32.

@@ -223,13 +223,13 @@ CHANNELS_LAST_FLAG = {
 BLOCKS = accept_zero(
     "has scales for blocks of {value}; one scale, or one for each channel, is supported"
 )
-NEAREST = Attribute(
+RESIZE_MODE = Attribute(
     default="nearest",
-    accepts=lambda value: value == "nearest",
-    words="has mode '{value}'; nearest is supported",
+    accepts=lambda value: value in ("nearest", "linear"),
+    words="has mode '{value}'; nearest and linear are supported",
 )
 RESIZING = {
-    "mode": NEAREST,
+    "mode": RESIZE_MODE,
     "coordinate_transformation_mode": Attribute(default="half_pixel"),
     "nearest_mode": Attribute(default="round_prefer_floor"),
     "keep_aspect_ratio_policy": Attribute(

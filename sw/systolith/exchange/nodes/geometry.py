@@ -21,7 +21,7 @@ from systolith.exchange.values.value import (
 )
 from systolith.network import Pad2d, Padding, Shape, Upsample
 
-__all__ = ["append_pad", "crop_image", "read_resize"]
+__all__ = ["append_border", "append_pad", "crop_image", "image_shape", "resize_nearest", "sizes_of"]
 
 
 def append_pad(
@@ -55,6 +55,17 @@ def append_pad(
     return append_layer(node, x, follow, draft)
 
 
+def append_border(
+    node: Node, x: QuantizedActivation | PendingLayer, padding: Padding, draft: Draft
+) -> Value:
+    """Append a layer that repeats the borders, and cuts negative rows and columns off."""
+
+    def follow(name: str, source: str) -> Pad2d:
+        return Pad2d(name=name, input=source, padding=padding, edge=True)
+
+    return append_layer(node, _ordered(x, draft), follow, draft)
+
+
 def _integer_of(x: QuantizedActivation, fill: float) -> int:
     act = x.tensor.type
     value = round(fill / x.scale) + act.zero_point
@@ -86,21 +97,30 @@ def _ordered(
     return x
 
 
-def read_resize(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+def resize_nearest(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Resize by whole numbers to nearest neighbours."""
-    shape = _image_shape(values[0])
+    return _enlarge(node, values[0], image_shape(values[0]), sizes_of(values)[0], draft)
+
+
+def sizes_of(values: Sequence[Value]) -> tuple[list[int], Sequence[float | None]]:
+    """Give the size that a Resize makes of each axis of an image, and its scales, if it has some.
+
+    Raises
+    ------
+    ExchangeError
+        If it has another number of scales.
+    """
+    shape = image_shape(values[0])
     if not isinstance(values[3], Absent):
-        sizes = integer_constants_of(values[3], "sizes")
-    else:
-        scales = constant_of(values[2], "scales").reshape(-1)
-        whole = (1, *shape)
-        if len(scales) != len(whole):
-            raise ExchangeError.of(f"has scales {scales.tolist()} for {len(whole)} axes")
-        sizes = [floor(size * by) for size, by in zip(whole, scales, strict=True)]
-    return _enlarge(node, values[0], shape, sizes[1:], draft)
+        return integer_constants_of(values[3], "sizes")[1:], [None] * len(shape)
+    scales = constant_of(values[2], "scales").reshape(-1).tolist()
+    if len(scales) != 1 + len(shape):
+        raise ExchangeError.of(f"has scales {scales} for {1 + len(shape)} axes")
+    return [floor(size * by) for size, by in zip(shape, scales[1:], strict=True)], scales[1:]
 
 
-def _image_shape(x: Value) -> Shape:
+def image_shape(x: Value) -> Shape:
+    """Give the shape of images in the file; ExchangeError for anything else."""
     shape = shape_of(x)
     if shape is None or len(shape) != 3:
         raise ExchangeError.of(f"reads shape {shape}; images (N, C, H, W) are supported")
@@ -169,7 +189,7 @@ def _source(place: int, wanted: int, size: int, transformation: str, rounding: s
 
 def crop_image(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Slice of rows and columns in steps of 1."""
-    x, shape = values[0], _image_shape(values[0])
+    x, shape = values[0], image_shape(values[0])
     starts, ends = (
         node.attributes[name] or integer_constants_of(value, name)
         for name, value in zip(("starts", "ends"), values[1:3], strict=True)

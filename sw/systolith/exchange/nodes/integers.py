@@ -119,6 +119,8 @@ def read_pad_integers(node: Node, values: Sequence[Value], draft: Draft) -> Valu
     """Read Pad of integers, where the zero point stands for zero."""
     x, fill = values[0], 0
     assert isinstance(x, Integers)
+    if node.attributes["mode"] == "edge":
+        return keep_integers(read_pad)(node, values, draft)
     if not isinstance(values[2], Absent):
         fill = int(constant_of(values[2], "fill values").reshape(-1)[0])
     zero = x.quantizer.type.zero_point

@@ -16,7 +16,7 @@ from systolith.exchange.layers.operands import (
     ordered_activation_of,
 )
 from systolith.exchange.layers.plain import append_layer
-from systolith.exchange.nodes.geometry import append_pad
+from systolith.exchange.nodes.geometry import append_border, append_pad
 from systolith.exchange.values.layouts import (
     axes_of,
     inner_shape,
@@ -177,12 +177,14 @@ def read_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Pad: zeros for the layer behind, a layer of its own, or any padding by the host."""
     x = values[0]
-    fill = float(node.attributes["value"] or 0.0)
+    fill, edge = float(node.attributes["value"] or 0.0), node.attributes["mode"] == "edge"
     if not isinstance(values[2], Absent):
         fill = float(constant_of(values[2], "fill values").reshape(-1)[0])
     pads = pads_of(node, values, len(_shape(x)))
     if isinstance(x, ModelInput) and x.quantizer is None:
         x, pads = crop_input(x, pads)
+        if edge:
+            return x.move(lambda pixels: np.pad(pixels, pads, mode="edge"))
         return pad_input(x, pads, fill) if any(map(any, pads)) else x
     if not any(map(any, pads)):
         return x
@@ -201,6 +203,8 @@ def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if any(inner[0]):
         raise ExchangeError.of(f"pads channels by {inner[0]}; height and width are supported")
     padding = (*inner[1], *inner[2])
+    if edge:
+        return append_border(node, x, padding, draft)
     if fill or min(padding) < 0:
         return append_pad(node, x, padding, fill, draft)
     if isinstance(x, PendingLayer) and not x.low <= 0 <= x.high:

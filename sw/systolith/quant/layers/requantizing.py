@@ -132,6 +132,12 @@ def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
 
 
+def extend(x: Tensor, padding: Padding) -> Tensor:
+    """Repeat the borders of images of shape (N, C, H, W)."""
+    top, bottom, left, right = padding
+    return F.pad(x, (left, right, top, bottom), mode="replicate")
+
+
 def make_ties_exact(
     scaling: Scaling, ratio: float, divisor: int, input_type: ActType, *, pixels: int
 ) -> Scaling:

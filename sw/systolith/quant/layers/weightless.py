@@ -17,6 +17,7 @@ from systolith.quant.layers.requantizing import (
     Activation,
     Requantizing,
     Scaling,
+    extend,
     make_ties_exact,
     pad,
 )
@@ -225,15 +226,16 @@ class QuantMaxPool2d(nn.Module):
 
 
 class QuantPad2d(nn.Module):
-    """Zeros around quantized images; negative rows and columns are cut off."""
+    """Zeros or border pixels around quantized images; negative rows and columns are cut off."""
 
-    def __init__(self, *, padding: Padding) -> None:
+    def __init__(self, *, padding: Padding, edge: bool = False) -> None:
         super().__init__()
         self.padding = padding
+        self.edge = edge
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, Ho, Wo)."""
-        return pad(x, self.padding)
+        return extend(x, self.padding) if self.edge else pad(x, self.padding)
 
 
 class QuantUpsample(nn.Module):

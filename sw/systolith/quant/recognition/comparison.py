@@ -21,6 +21,7 @@ from systolith.quant.recognition.operations import (
     Convolve,
     DepthToPixels,
     Enlarge,
+    Extend,
     FloatLayer,
     FloatNetwork,
     Join,
@@ -135,6 +136,8 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = space_to_depth(x, block)
         case Pad(padding=padding):
             y = pad(x, padding)
+        case Extend(padding=(top, bottom, left, right)):
+            y = F.pad(x, (left, right, top, bottom), mode="replicate")
         case Enlarge(factors=factors):
             x = x.reshape(*x.shape[:2], *(x.shape[2:] or (1, 1)))
             y = F.interpolate(x, scale_factor=factors, mode="nearest-exact")

@@ -19,6 +19,7 @@ __all__ = [
     "Convolve",
     "DepthToPixels",
     "Enlarge",
+    "Extend",
     "FloatLayer",
     "FloatNetwork",
     "Join",
@@ -239,6 +240,13 @@ class Pad:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """Rows and columns at the borders, repeated outwards."""
+
+    padding: Padding
+
+
+@dataclass(frozen=True, slots=True)
 class Enlarge:
     """Each row and column repeated."""
 
@@ -285,6 +293,7 @@ Operation = (
     | Product
     | Pad
     | Enlarge
+    | Extend
     | Pass
     | Softmax
 )

@@ -29,6 +29,7 @@ from systolith.quant.recognition.operations import (
     Convolve,
     DepthToPixels,
     Enlarge,
+    Extend,
     FloatLayer,
     FloatNetwork,
     Join,
@@ -57,8 +58,9 @@ __all__ = ["Reader"]
 
 NOT_OF_A_LAYER = "forward() (model): needs to return what a layer computes"
 _FUSES = Convolve | MatrixMultiply | AddUp | Product | AveragePool
-_LAYERS = _FUSES | MaxPool | Join | Enlarge
-_COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge
+_LAYERS = _FUSES | MaxPool | Join | Enlarge | Extend
+_MOVES = TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge | Extend
+_COMMUTES = MaxPool | ToVectors | _MOVES
 """Layers behind which a monotone function that keeps zero gives the same as in front."""
 
 
@@ -311,6 +313,7 @@ class Reader(Multiplying):
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.
         through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate | Move | Pad | Enlarge
+        through |= Extend
         origin = only_origin(node, self.operations, through)
         (first,) = node.all_input_nodes
         if origin is None or not isinstance(self.operations[origin], _FUSES):

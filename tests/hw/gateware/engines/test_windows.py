@@ -174,6 +174,12 @@ def test_padding_and_cropping(padding: Padding, value: int | None) -> None:
     assert plan.resources_of(plan.engines[0]).dsps == 0
 
 
+@pytest.mark.parametrize("padding", [(1, 2, 3, 0), (0, 4, -1, 2), (-2, 1, 0, -1)])
+def test_repeated_borders(padding: Padding) -> None:
+    plan = assert_as_planned(Pad2d(name="pad", input="input", padding=padding, edge=True))
+    assert plan.resources_of(plan.engines[0]).dsps == 0
+
+
 @pytest.mark.parametrize("factors", [(2, 2), (1, 3), (4, 1)])
 def test_upsampling(factors: tuple[int, int]) -> None:
     plan = assert_as_planned(Upsample(name="up", input="input", factors=factors))

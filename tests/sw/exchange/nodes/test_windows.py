@@ -20,6 +20,7 @@ from systolith.network import (
     Upsample,
     forward,
 )
+from systolith.plan import plan_network
 from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime, run_qonnx, run_runtime
 
 
@@ -230,6 +231,85 @@ def test_other_ways_to_resize_are_refused(
     path = made.save(tmp_path / "up.onnx", made.linear(y, 0.125, 100))
     with pytest.raises(ExchangeError, match="pixels repeated a whole number of times along"):
         import_onnx(path)
+
+
+@pytest.mark.parametrize("kind", ["real", "integers", "host", "pending"])
+@pytest.mark.parametrize("pads", [[1, 2, 0, 3], [-1, 2, 0, -1]])
+def test_repeated_borders(kind: str, pads: list[int], tmp_path: Path) -> None:
+    made = GraphBuilder((2, 3, 4))
+    given = made.const([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
+    parameters = [made.const(0.125), made.const(100, np.uint8)]
+    if kind == "integers":
+        x = made.node("QuantizeLinear", "x", *parameters)
+        x = made.node("Pad", x, given, mode="edge")
+        x = made.node("DequantizeLinear", x, *parameters)
+    elif kind == "host":
+        x = made.linear(made.node("Pad", "x", given, mode="edge"), 0.125, 100)
+    else:
+        x = made.linear("x", 0.125, 100)
+        if kind == "pending":
+            x = made.node("Conv", x, made.stored(np.arange(-3, 1).reshape(2, 2, 1, 1), 0.25))
+        x = made.node("Pad", x, given, mode="edge")
+        x = made.linear(x, 0.25, 90) if kind == "pending" else x
+    weights = np.random.default_rng(0).integers(-9, 10, (3, 2, 1, 1))
+    y = made.linear(made.node("Conv", x, made.stored(weights, 0.25)), 1.0, 128)
+    found = equal_to_runtime(made.save(tmp_path / "border.onnx", y))
+    borders = [layer for layer in found.network.layers if isinstance(layer, Pad2d)]
+    assert len(borders) == (kind != "host") and all(layer.edge for layer in borders)
+    if borders and kind == "real":
+        for form in Format:
+            export_onnx(found.network, tmp_path / "again.onnx", form)
+            again = import_onnx(tmp_path / "again.onnx")
+            assert again.agreement is not None and again.agreement.equal
+            assert any(isinstance(layer, Pad2d) and layer.edge for layer in again.network.layers)
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (1, 2), (4, 1), (3, 3), (1, 5)])
+@pytest.mark.parametrize("sized", [False, True])
+def test_straight_lines_between_pixels(
+    factors: tuple[int, int], sized: bool, tmp_path: Path
+) -> None:
+    made = GraphBuilder((2, 3, 4))
+    x = made.linear("x", 0.125, 100)
+    given = ["", made.const([1, 1, *factors])]
+    if sized:
+        sizes = [1, 2, 3 * factors[0], 4 * factors[1]]
+        given = ["", "", made.const(sizes, np.int64)]
+    way = "pytorch_half_pixel" if sized else "half_pixel"
+    y = made.node("Resize", x, *given, mode="linear", coordinate_transformation_mode=way)
+    # In steps of 1/8, thirds and fifths lie beside all ties.
+    odd = max(factor % 2 * factor for factor in factors) > 1
+    y = made.linear(y, 0.125 if odd else 0.0625, 90)
+    path = made.save(tmp_path / "up.onnx", y, batch=1 if sized else "N")
+    found = import_onnx(path)
+    assert found.agreement is not None and found.agreement.equal and found.exact
+    assert [type(layer) for layer in found.network.layers] == [Upsample, Pad2d, AvgPool2d]
+    plan_network(found.network)
+
+
+@pytest.mark.parametrize(
+    ("scales", "options", "words"),
+    [
+        ([1, 1, 2, 2], {"coordinate_transformation_mode": "align_corners"}, r"\(align_corners\)"),
+        ([1, 1, 2, 2], {"coordinate_transformation_mode": "asymmetric"}, r"\(asymmetric\)"),
+        ([1, 1, 1.5, 2], {}, r"\(2, 6, 8\) \(half_pixel\)"),
+        ([1, 1, 0.5, 0.5], {}, r"\(2, 2, 2\) \(half_pixel\)"),
+    ],
+)
+def test_other_straight_lines_are_refused(
+    scales: list[float], options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    made = GraphBuilder((2, 4, 4))
+    x = made.linear("x", 0.125, 100)
+    y = made.node("Resize", x, "", made.const(scales), mode="linear", **options)
+    path = made.save(tmp_path / "up.onnx", made.linear(y, 0.125, 100))
+    with pytest.raises(ExchangeError, match=f"{words}; whole factors .* a trained ConvTranspose"):
+        import_onnx(path)
+    integers = made.node("QuantizeLinear", "x", made.const(0.5), made.const(9, np.uint8))
+    y = made.node("Resize", integers, "", made.const([1, 1, 2, 2]), mode="linear")
+    y = made.node("DequantizeLinear", y, made.const(0.5), made.const(9, np.uint8))
+    with pytest.raises(ExchangeError, match="interpolates integers: put their Dequant"):
+        import_onnx(made.save(tmp_path / "integers.onnx", y))
 
 
 @pytest.mark.parametrize(

@@ -212,12 +212,12 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
         ),
         (
             Model(
-                lambda m, x: F.interpolate(m.conv(x), scale_factor=2, mode="bilinear"),
+                lambda m, x: F.interpolate(m.conv(x), scale_factor=2, mode="bicubic"),
                 conv=_conv(),
             ),
             (
-                "'interpolate' (function interpolate): needs mode 'nearest', or a trained "
-                "nn.ConvTranspose2d(C, C, 4, 2, 1, groups=C); got 'bilinear'"
+                "'interpolate' (function interpolate): needs mode 'nearest' or 'bilinear', or a "
+                "trained nn.ConvTranspose2d(C, C, 4, 2, 1, groups=C); got 'bicubic'"
             ),
         ),
     ],
@@ -275,7 +275,10 @@ def test_zeros_added_in_front_become_padding(
         ),
         (
             Model(lambda self, x: self.conv(F.pad(x, (1, 1, 1, 1), "reflect")), conv=_conv()),
-            "'pad' (function pad): needs to pad with zeros, got mode 'reflect', value None",
+            (
+                "'pad' (function pad): needs to pad with zeros or mode 'replicate', got mode "
+                "'reflect', value None"
+            ),
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from systolith.exchange.nodes import geometry, integers, moves, shapes
+from systolith.exchange.nodes import integers, interpolating, moves, shapes
 from systolith.exchange.nodes.adapters import adapt_functions
 from systolith.exchange.nodes.declarations import (
     ANY,
@@ -22,13 +22,14 @@ MOVING: Mapping[str, OnnxOperator] = {
     "Pad": OnnxOperator(
         shapes.read_pad,
         "padding of the layer after it, or Pad2d",
-        "height and width, cut off where negative; anything before the first quantizer",
+        "height and width, by a number or the border (edge), cut off where negative; anything "
+        "before the first quantizer",
         "data pads? constant_value? axes?",
         {
             "mode": Attribute(
                 default="constant",
-                accepts=lambda value: value == "constant",
-                words="pads by '{value}'; constant is supported",
+                accepts=lambda value: value in ("constant", "edge"),
+                words="pads by '{value}'; constant and edge are supported",
             ),
             "pads": ANY,
             "value": ANY,
@@ -36,12 +37,12 @@ MOVING: Mapping[str, OnnxOperator] = {
         integers.read_pad_integers,
     ),
     "Resize": OnnxOperator(
-        geometry.read_resize,
-        "Upsample",
-        "nearest, by whole numbers",
+        interpolating.read_resize,
+        "Upsample; and AvgPool2d if linear",
+        "by whole numbers: nearest, or linear with half_pixel",
         "X roi? scales? sizes?",
         RESIZING,
-        keep_integers(geometry.read_resize),
+        interpolating.read_resize_integers,
     ),
     "Flatten": OnnxOperator(
         shapes.read_flatten,

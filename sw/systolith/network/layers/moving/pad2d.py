@@ -16,7 +16,7 @@ __all__ = ["Pad2d"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pad2d:
-    """Rows and columns of one value added around images; negative numbers cut off.
+    """Rows and columns of one value, or of the border, added to images; negative numbers cut off.
 
     Layers with windows have padding of their own. This layer is for padding that no layer behind
     it can take, and for cropping.
@@ -27,6 +27,8 @@ class Pad2d:
         At top, bottom, left, right; -65535..65535. It must leave one pixel.
     value : int, optional
         Integer of the input's type that is added. Default: the input's zero point.
+    edge : bool
+        Whether the nearest pixel of the image is added instead.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class Pad2d:
     input: str
     padding: Padding
     value: int | None = None
+    edge: bool = False
 
     def __post_init__(self) -> None:
         fields = Fields(self)
@@ -57,6 +60,8 @@ class Pad2d:
             )
         if self.value is not None:
             fields.integer("value")
+        if fields.boolean("edge") and self.edge and self.value is not None:
+            fields.problems.append(f"edge takes no value, got {self.value}")
         finish(fields, self.name)
 
     @property
@@ -109,5 +114,7 @@ class Pad2d:
             max(-left, 0) : width - max(-right, 0),
         ]
         sides = ((max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)))
+        if self.edge:
+            return np.asarray(np.pad(kept, ((0, 0), (0, 0), *sides), mode="edge"))
         fill = self.fill(inputs[0].type)
         return np.asarray(np.pad(kept, ((0, 0), (0, 0), *sides), constant_values=fill))

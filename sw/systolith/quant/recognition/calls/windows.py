@@ -10,6 +10,7 @@ from systolith.network import Padding, reach_of
 from systolith.quant.recognition.operations import (
     AveragePool,
     Enlarge,
+    Extend,
     MaxPool,
     Pad,
     Pass,
@@ -116,7 +117,7 @@ def maximum(call: Call) -> Recognized:
 
 
 def zero_pad(call: Call) -> Recognized:
-    """Recognize rows and columns of zeros that are added, or rows and columns that are cut off."""
+    """Recognize rows and columns of zeros or of the border that are added, or that are cut off."""
     if not call.are_images:
         return None, [f"needs images (N, C, H, W), got {call.input}"]
     problems = []
@@ -126,20 +127,32 @@ def zero_pad(call: Call) -> Recognized:
         problems.append(f"needs rows and columns to add on 2 or 4 sides, got {sides}")
         sides = _NO_PADDING
     mode, value = call.arguments.get("mode", "constant"), call.arguments.get("value")
-    if mode != "constant" or value:
-        problems.append(f"needs to pad with zeros, got mode '{mode}', value {value}")
     left, right, top, bottom = (*sides, 0, 0)[:4]
+    if mode == "replicate":
+        return Extend((top, bottom, left, right)), problems
+    if mode != "constant" or value:
+        problems.append(
+            f"needs to pad with zeros or mode 'replicate', got mode '{mode}', value {value}"
+        )
     return Pad((top, bottom, left, right)), problems
 
 
 def enlarge(call: Call) -> Recognized:
-    """Recognize nearest neighbours at whole multiples of the size."""
+    """Recognize nearest neighbours at whole multiples of the size.
+
+    Straight lines between pixels are recorded as an average of these, where whole factors allow.
+    """
     if not call.are_images:
         return None, [f"needs images (N, C, H, W), got {call.input}"]
     mode = call.arguments.get("mode", "nearest")
     if mode not in ("nearest", "nearest-exact"):
-        trained = "or a trained nn.ConvTranspose2d(C, C, 4, 2, 1, groups=C)"
-        return None, [f"needs mode 'nearest', {trained}; got '{mode}'"]
+        other = "or a trained nn.ConvTranspose2d(C, C, 4, 2, 1, groups=C)"
+        if mode in ("linear", "bilinear"):
+            aligned = bool(call.arguments.get("align_corners"))
+            wanted = f"mode '{mode}' with align_corners=False and whole factors, {other}"
+            got = f"align_corners={aligned}, {call.image} to {call.output[2:]}"
+            return None, [f"needs {wanted}; got {got}"]
+        return None, [f"needs mode 'nearest' or 'bilinear', {other}; got '{mode}'"]
     (height, width), (rows, columns) = call.image, call.output[2:]
     if rows % height or columns % width:
         sizes = f"{height}x{width} to {rows}x{columns}"
