@@ -119,7 +119,7 @@ def prepare(
     network = _read_checked(model, images, config, masks)
     shared = share_steps(network.layers, result_bits(network.layers, config))
     traced = shared.layers
-    for note in (*network.notes, *network.repeated, *shared.notes):
+    for note in (*network.notes, *network.returned.moves, *network.repeated, *shared.notes):
         warnings.warn(note, stacklevel=2)
     builder = _Builder(shared, config, masks)
     input_quantizer = ActQuantizer(

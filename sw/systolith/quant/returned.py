@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from systolith.network import Shape
+
 __all__ = ["SIGMOID", "Returned", "ReturnedTensor"]
 
 SIGMOID = "sigmoid"
@@ -23,16 +25,25 @@ class ReturnedTensor:
         Name of the layer that computes it.
     end : str
         What turns it into probabilities, ``"softmax"`` or ``"sigmoid"``, if it was left out.
-    is_sequence : bool
-        Whether it is (N, C, L), without the row that hardware has.
+    shape : Shape, optional
+        Of one image, if it is not that of the layer.
+    places : Tensor of int64, optional
+        Number of each of its values in the layer's result, if they are in another order.
     node : str
-        Name of the recorded node with the layer's value.
+        Name of the recorded node with the layer's value; empty if `places` are given.
     """
 
     layer: str
     end: str = ""
-    is_sequence: bool = False
+    shape: Shape | None = None
+    places: Tensor | None = None
     node: str = ""
+
+    def arrange(self, values: Tensor) -> Tensor:
+        """Bring a layer's result, shape (N, ...), into the order and shape of the tensor."""
+        if self.places is not None:
+            values = values.flatten(1)[:, self.places.to(values.device).flatten()]
+        return values if self.shape is None else values.reshape(len(values), *self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +57,13 @@ class Returned:
     form : object
         What the model returns, with the number of each tensor in its place: nested tuples, lists
         and dictionaries of numbers; 0 for a single tensor.
+    moves : tuple of str
+        What only moves values and is left to the host, which :meth:`arrange` does.
     """
 
     tensors: tuple[ReturnedTensor, ...]
     form: Any = 0
+    moves: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -71,8 +85,5 @@ class Returned:
 
     def arrange(self, values: Mapping[str, Tensor]) -> Any:
         """Arrange values of layers, by name, as the model returns them."""
-        tensors = [
-            values[tensor.layer].squeeze(2) if tensor.is_sequence else values[tensor.layer]
-            for tensor in self.tensors
-        ]
+        tensors = [tensor.arrange(values[tensor.layer]) for tensor in self.tensors]
         return tree_map(tensors.__getitem__, self.form)

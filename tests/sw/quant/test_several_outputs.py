@@ -1,6 +1,7 @@
 """Models that return several tensors: heads, features, logits beside probabilities."""
 
 from collections import OrderedDict, namedtuple
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from systolith.prune import (
     select_filters,
 )
 from systolith.quant import QuantizedModel, UnsupportedModelError, prepare
+from tests.support.written_models import Written
 
 IMAGES = torch.rand(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 Heads = namedtuple("Heads", ["large", "small"])
@@ -165,3 +167,39 @@ def test_channels_of_outputs_stay_when_filters_leave() -> None:
             masks = select_filters(groups, scores, FilterBudget(keep=0.5))
             large, small = remove_filters(model, masks, IMAGES)(IMAGES)
             assert large.shape == (8, 5, 6, 6) and small.shape == (8, 3)
+
+
+MOVES = [
+    lambda x: x.permute(0, 2, 3, 1),
+    lambda x: x.view(len(x), 2, 2, 6, 6).permute(0, 1, 3, 4, 2).contiguous(),
+    lambda x: torch.cat([x.permute(0, 2, 3, 1).reshape(len(x), -1, 2)], 1),
+    lambda x: x.flatten(2).transpose(1, 2),
+    lambda x: F.relu(x.flip(3)),
+]
+
+
+@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.filterwarnings("ignore:.*left to the host")
+def test_moves_of_what_is_returned_are_left_to_the_host(move: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(1)
+    images = torch.rand(6, 3, 8, 8)
+    model = Written(lambda m, x: (move(m.a(x)), F.avg_pool2d(x, 2))).eval()
+    quantized = prepare(model, images).eval()
+    with torch.no_grad():
+        wanted, got = model(images)[0], quantized(images)[0]
+    assert got.shape == wanted.shape
+    assert float((got - wanted).abs().max() / wanted.abs().max()) < 0.05
+    assert torch.equal(IntegerModel(quantized).real_outputs(images)[0].float(), got)
+    (note,) = quantized.returned.moves
+    assert "is left to the host: the network gives the values of 'a' in its own order" in note
+    assert lower(quantized).outputs[0] == "a"
+
+
+def test_logits_of_a_classifier_are_in_the_models_order() -> None:
+    torch.manual_seed(1)
+    model = Written(lambda m, x: F.adaptive_avg_pool2d(m.a(x), 1).flatten(1).flip(1)).eval()
+    quantized = prepare(model, IMAGES).eval()
+    with torch.no_grad():
+        assert float((quantized(IMAGES) - model(IMAGES)).abs().max()) < 0.05
+        integers = IntegerModel(quantized)
+        assert torch.equal(integers.logits(IMAGES).argmax(1), quantized(IMAGES).argmax(1))

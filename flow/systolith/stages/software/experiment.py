@@ -367,5 +367,5 @@ def describe_meaning(model: QuantizedModel, data: Dataset, outputs: Sequence[str
         add=normal.get("add", [0.0]),
         rounding="half_up",
         ends={name: model.ends[name] for name in outputs if name in model.ends},
-        notes=model.notes,
+        notes=(*model.notes, *model.returned.moves),
     )

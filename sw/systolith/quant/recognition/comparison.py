@@ -79,8 +79,9 @@ def comparison_problems(model: nn.Module, network: FloatNetwork, images: Tensor)
                 f"raises {type(error).__name__}: {error}"
             )
             return
-        tensors = zip(network.returned.tensors, tree_leaves(expected), strict=True)
-        if all(_difference(values[one.layer], wanted) <= TOLERANCE for one, wanted in tensors):
+        computed = tree_leaves(network.returned.arrange(values))
+        pairs = zip(computed, tree_leaves(expected), strict=True)
+        if all(_difference(one, wanted) <= TOLERANCE for one, wanted in pairs):
             return
     problems = list(_first_difference(model, network, chosen, values))
     if not (problems or network.notes):
@@ -169,7 +170,7 @@ def _first_difference(
     recording = record(model, images, len(images))
     expected = {node.name: value for node, value in recording.values.items()}
     outputs = {layer.name: layer.reference for layer in network.layers}
-    outputs |= {tensor.layer: tensor.node for tensor in network.returned.tensors}
+    outputs |= {tensor.layer: tensor.node for tensor in network.returned.tensors if tensor.node}
     for layer in network.layers:
         reference = outputs[layer.name]
         if not reference:

@@ -1,6 +1,7 @@
 """Layers read from a recording: recognized, folded and fused, or refused with reasons."""
 
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor, fx
@@ -49,7 +50,7 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
-from systolith.quant.recognition.sequences import SEQUENCE_AXES, image_call, image_shape
+from systolith.quant.recognition.sequences import image_call, image_shape
 from systolith.quant.returned import SIGMOID, Returned, ReturnedTensor
 from systolith.trace import Recording, qualified_name, read_call, readable_name, title
 from systolith.trace.aliases import changed_through_a_view
@@ -87,6 +88,8 @@ class Reader(Multiplying):
     unknown: set[fx.Node] = field(default_factory=set)
     """Nodes whose value depends on a refused call in a way that is not known."""
     problems: list[str] = field(default_factory=list)
+    host_moves: list[str] = field(default_factory=list)
+    """Moves of returned values that are left to the host."""
     fixed_shape: bool = False
 
     def read(self) -> Reading:
@@ -387,7 +390,8 @@ class Reader(Multiplying):
             f"{title(node)} is left out, as it does not change the predicted class"
             for node in left_out
         )
-        return notes, Returned(tensors=tuple(returned), form=self.recording.form)
+        moves = tuple(dict.fromkeys(self.host_moves))
+        return notes, Returned(tensors=tuple(returned), form=self.recording.form, moves=moves)
 
     def _before_end(self, node: fx.Node) -> tuple[fx.Node, dict[fx.Node, str]]:
         """Go back over what is left out at an end; name what makes probabilities, by node."""
@@ -402,18 +406,28 @@ class Reader(Multiplying):
 
     def _returned(self, node: fx.Node, ends: list[str]) -> ReturnedTensor:
         """Make the layers that a returned value still lacks, and describe it."""
-        self.place(node)
+        places = self.leave_to_host(node)
         self.settle_output(node)
-        if self.sources[node] == INPUT:
+        layer, shape = self.sources[node], tuple(self.recording.values[node].shape[1:])
+        if layer == INPUT:
             self.problems.append("forward() (model): needs at least one layer, got none")
-        elif self.is_reshaped(node):
+        elif places is None and prod(shape) != prod(self.shapes[layer]):
             self.refuse_operation(node)
+        elif places is not None:
+            moved = node
+            while isinstance(self.operations[moved], Pass | Activate):
+                moved = moved.all_input_nodes[0]
+            self.host_moves.append(
+                f"{title(moved)} is left to the host: the network gives the values of '{layer}' in "
+                f"its own order, {self.shapes[layer]}"
+            )
         end, *more = [end for end in ends if end] or [""]
         return ReturnedTensor(
-            layer=self.sources[node],
+            layer=layer,
             end="" if more else end,
-            is_sequence=self.recording.values[node].ndim == SEQUENCE_AXES,
-            node=node.name,
+            shape=None if places is None and shape == self.shapes[layer] else shape,
+            places=places,
+            node=node.name if places is None else "",
         )
 
     def refuse(self, node: fx.Node, reason: str) -> None:

@@ -47,9 +47,18 @@ def test_a_mean_over_one_axis_is_a_pool_if_the_axis_is_kept(axis: int) -> None:
 
 
 def test_a_mean_over_columns_needs_to_keep_the_axis() -> None:
-    assert problems_of(Written(lambda m, x: m.a(x).mean(3))) == [
+    assert problems_of(Written(lambda m, x: F.max_pool1d(m.a(x).mean(3), 2))) == [
         "'mean' (method mean): needs keepdim=True, or a flattening behind it"
     ]
+
+
+def test_a_mean_over_columns_may_be_the_result() -> None:
+    model = Written(lambda m, x: m.a(x).mean(3)).eval()
+    quantized = prepare(model, IMAGES)
+    with torch.no_grad():
+        wanted, got = model(IMAGES), quantized.eval()(IMAGES)
+    assert got.shape == wanted.shape == (6, 4, 6)
+    assert float((got - wanted).abs().max()) < 0.02
 
 
 def test_a_mean_over_rows_gives_a_sequence() -> None:

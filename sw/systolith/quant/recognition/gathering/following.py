@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from math import prod
 
-from torch import fx
+from torch import Tensor, fx
 
 from systolith.network import Shape
 from systolith.quant.recognition.calls.transposed import phase_moves
@@ -105,6 +105,24 @@ class Following(Tabulating):
             layer.reference = node.name if last else ""
             self.shapes[name] = moved_shape(operation, self.shapes[before])
             before = name
+
+    def leave_to_host(self, node: fx.Node) -> Tensor | None:
+        """Make layers of the moves that lead to a returned value, or leave them to the host.
+
+        Returns
+        -------
+        Tensor, optional
+            Number of each value in the layer's result, in the shape of one image; None if there is
+            nothing left to do, but perhaps another shape.
+        """
+        places = self.moved.places.get(node)
+        if places is None:
+            return None
+        image = places.reshape(image_shape(tuple(places.shape)))
+        if moving_layers(image, self.shapes[self.sources[node]]) is None:
+            return self.moved.places.pop(node)
+        self.place(node)
+        return None
 
     def add_moves(self, node: fx.Node, name: str, operation: Convolve) -> None:
         """Make pixels of the phases of a transposed convolution."""
