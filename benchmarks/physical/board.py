@@ -14,21 +14,22 @@ from systolith.build import CellCounts, cells_by_engine, synthesize
 from systolith.devices import DEVICES
 from systolith.emit import to_verilog
 from systolith.gateware import Technology
-from systolith.gateware.activations import act_shape
-from systolith.gateware.board import BoardConfig, Server
-from systolith.network import ActType
+from systolith.gateware.board import BoardConfig, OutputConfig, Server
+from systolith.network import ActType, Tensor
 
 RESULTS = Path(__file__).parent / "results"
 TOP = "server"
 COMMAND = "python -m benchmarks.physical.board"
 CASES = [
-    {"image": (8, 8, 1), "lanes_in": 1, "outputs": 10, "bits": 16},
-    {"image": (28, 28, 1), "lanes_in": 1, "outputs": 10, "bits": 16},
-    {"image": (32, 32, 3), "lanes_in": 3, "outputs": 10, "bits": 16},
-    {"image": (64, 64, 3), "lanes_in": 1, "outputs": 100, "bits": 16},
-    {"image": (96, 96, 4), "lanes_in": 4, "outputs": 100, "bits": 16},
+    {"image": (8, 8, 1), "lanes_in": 1, "outputs": [[10]], "bits": 16},
+    {"image": (28, 28, 1), "lanes_in": 1, "outputs": [[10]], "bits": 16},
+    {"image": (32, 32, 3), "lanes_in": 3, "outputs": [[10]], "bits": 16},
+    {"image": (64, 64, 3), "lanes_in": 1, "outputs": [[100]], "bits": 16},
+    {"image": (96, 96, 4), "lanes_in": 4, "outputs": [[100]], "bits": 16},
+    {"image": (32, 32, 3), "lanes_in": 3, "outputs": [[18, 4, 4], [18, 8, 8]], "bits": 8},
+    {"image": (32, 32, 3), "lanes_in": 3, "outputs": [[2], [10], [100], [4, 16, 16]], "bits": 16},
 ]
-"""Images of 8 bits, transferred pixel by pixel; a vector of outputs, one by one."""
+"""Images of 8 bits, transferred pixel by pixel; outputs, value by value."""
 
 
 def config_of(case: dict[str, Any]) -> BoardConfig:
@@ -37,18 +38,20 @@ def config_of(case: dict[str, Any]) -> BoardConfig:
     return BoardConfig(
         divisor=100,
         lanes_in=case["lanes_in"],
-        lanes_out=1,
         transfers_in=height * width * channels // case["lanes_in"],
-        transfers_out=case["outputs"],
-        outputs=case["outputs"],
+        outputs=tuple(
+            OutputConfig.of(
+                Tensor(tuple(shape), ActType(bits=case["bits"], signed=True)), 1, gives_class=False
+            )
+            for shape in case["outputs"]
+        ),
         identity=bytes(range(8)),
     )
 
 
 def measure(case: dict[str, Any], folder: Path) -> CellCounts:
     """Synthesize a server alone, for an ECP5."""
-    shape = act_shape(ActType(bits=case["bits"], signed=True))
-    server = Server(config_of(case), input_bits=8, output_shape=shape)
+    server = Server(config_of(case), input_bits=8)
     (folder / f"{TOP}.v").write_text(to_verilog(server, TOP, Technology.ECP5))
     netlist = synthesize([f"{TOP}.v"], TOP, folder, DEVICES["ecp5-25f"])
     return sum(cells_by_engine(netlist).values(), start=CellCounts())

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.network import save
-from tests.support.networks import convolution
+from tests.support.networks import convolution, network_with_heads
 
 IMAGES = 3
 OPTIONS = ["--device", "ecp5-12f", "--clock-mhz", "20", "--multipliers", "1"]
@@ -95,6 +95,18 @@ def test_a_netlist_with_one_cell_changed_is_found(
     assert not check["passed"] and not report["verification"]["passed"]
     assert check["findings"][0].startswith("layer 'conv', image 0, channel ")
     assert ": expected " in check["findings"][0] and ", got " in check["findings"][0]
+
+
+@pytest.mark.slow
+def test_a_board_of_cells_answers_with_several_outputs(tmp_path: Path) -> None:
+    save(network_with_heads(), tmp_path / "network.json")
+    result = CliRunner().invoke(
+        app,
+        ["build", str(tmp_path / "network.json"), "-o", str(tmp_path), "--board", "ulx3s-12f"]
+        + ["--clock-mhz", "20", "--multipliers", "2", "--check-netlist", "2", "--json"],
+    )
+    checks = json.loads(result.stdout)["verification"]["checks"]
+    assert result.exit_code == 0 and [check["passed"] for check in checks] == [True]
 
 
 def test_a_family_without_models_is_refused_before_work_starts(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from systolith.network import (
     Flatten,
     IntegerNetwork,
     KOutOfN,
+    Layer,
     Linear,
     MaxPool2d,
     Pattern,
@@ -167,3 +168,33 @@ def random_convolution(seed: int) -> tuple[IntegerNetwork, ArrayShape]:
         multipliers=int(rng.integers(1, (1 if n == 1 else k) + 1)),
     )
     return network, array
+
+
+def network_with_heads() -> IntegerNetwork:
+    """A feature map of 3 channels, a vector of 16 bits and one of 8."""
+    rng, act = np.random.default_rng(5), ActType(bits=8, signed=True)
+    scale = Requantize(multiplier=np.array([3]), shift=np.array([5]))
+    body = Conv2d(
+        name="body", input="input", weight=rng.integers(-8, 8, (4, 1, 3, 3)), padding=(1, 1, 1, 1),
+        bias=rng.integers(-9, 9, 4), requantize=scale, output=act,
+    )  # fmt: skip
+    boxes = Conv2d(
+        name="boxes", input="body", weight=rng.integers(-8, 8, (3, 4, 1, 1)),
+        bias=rng.integers(-9, 9, 3), requantize=scale, output=ActType(bits=7, signed=False),
+    )  # fmt: skip
+    layers: list[Layer] = [body, boxes, Flatten(name="flat", input="body")]
+    for name, count, bits in (("age", 5, 16), ("kind", 3, 8)):
+        layers.append(
+            Linear(
+                name=name,
+                input="flat",
+                weight=rng.integers(-8, 8, (count, 4 * 5 * 6)),
+                bias=rng.integers(-9, 9, count),
+                requantize=scale,
+                output=ActType(bits=bits, signed=True),
+            )  # fmt: skip
+        )
+    image = Tensor((1, 5, 6), ActType(bits=8, signed=True))
+    return IntegerNetwork(
+        name="heads", input=image, layers=tuple(layers), outputs=("boxes", "age", "kind")
+    )

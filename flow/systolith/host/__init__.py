@@ -6,7 +6,7 @@ the runner of MLPerf Tiny, with inferences of a board.
 
 from systolith.host.client import BoardClient, Classification, SerialLine, open_line
 from systolith.host.probabilities import Guess, compute_probabilities, rank_classes
-from systolith.host.protocol import Answer, BoardError, Identity, decode, encode
+from systolith.host.protocol import Answer, BoardError, Identity, OutputFormat, decode, encode
 from systolith.host.runner_device import Inference, RunnerDevice
 from systolith.host.runner_models import RUNNER_MODELS, InputForm, RunnerModel
 from systolith.host.terminal_line import PseudoTerminal, open_terminal
@@ -21,6 +21,7 @@ __all__ = [
     "Identity",
     "Inference",
     "InputForm",
+    "OutputFormat",
     "PseudoTerminal",
     "RunnerDevice",
     "RunnerModel",

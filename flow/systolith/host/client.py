@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import serial
+from numpy.typing import NDArray
 
 from systolith.gateware.board import AnswerStatus, RequestKind
 from systolith.host.protocol import Answer, BoardError, Identity, decode, encode
@@ -14,7 +15,7 @@ __all__ = ["BoardClient", "Classification", "SerialLine", "open_line"]
 
 ATTEMPTS = 4
 POLL_SECONDS = 0.05
-TAIL = np.dtype([("class", "<u2"), ("cycles", "<u4")])
+CYCLES = np.dtype("<u4")
 
 
 class SerialLine(Protocol):
@@ -36,15 +37,17 @@ class Classification:
 
     Attributes
     ----------
-    category : int
-        Index of the greatest output; the lowest index if several are equal.
-    outputs : tuple of int
+    outputs : tuple of array of int64
+        Values of each output, flat; of a feature map pixel by pixel, channels innermost.
+    classes : tuple of (int or None)
+        Index of the greatest value of each vector, the lowest index if several are equal; the class
+        itself where the chip finds it. None for a feature map.
     cycles : int
         Cycles from the first transfer into the accelerator to the last transfer out.
     """
 
-    category: int
-    outputs: tuple[int, ...]
+    outputs: tuple[NDArray[np.int64], ...]
+    classes: tuple[int | None, ...]
     cycles: int
 
 
@@ -78,6 +81,7 @@ class BoardClient:
     def __init__(self, line: SerialLine, timeout: float = 1.0) -> None:
         self.line, self.timeout = line, timeout
         self._sequence = 0
+        self._identity: Identity | None = None
 
     def identify(self) -> Identity:
         """Ask for the network, image size and outputs of the board.
@@ -87,9 +91,10 @@ class BoardClient:
         BoardError
         """
         try:
-            return Identity.from_bytes(self._ask(RequestKind.IDENTIFY))
+            self._identity = Identity.from_bytes(self._ask(RequestKind.IDENTIFY))
         except ValueError as error:
             raise BoardError(str(error)) from error
+        return self._identity
 
     def classify(self, image: bytes) -> Classification:
         """Send an image: its transfers, one byte per value.
@@ -98,17 +103,21 @@ class BoardClient:
         ------
         BoardError
         """
+        if self._identity is None:
+            self._identity = self.identify()
+        formats = [output.dtype for output in self._identity.outputs]
         payload = self._ask(RequestKind.CLASSIFY, image)
-        count, rest = divmod(len(payload) - TAIL.itemsize, 4)
-        if rest or count < 1:
-            raise BoardError(f"the board answered {len(payload)} bytes, which are no result")
-        outputs = np.frombuffer(payload, dtype="<i4", count=count)
-        (tail,) = np.frombuffer(payload, dtype=TAIL, offset=4 * count)
-        return Classification(
-            category=int(tail["class"]),
-            outputs=tuple(outputs.tolist()),
-            cycles=int(tail["cycles"]),
-        )
+        size = sum(one.itemsize for one in formats) + CYCLES.itemsize
+        if len(payload) != size:
+            raise BoardError(f"the board answered {len(payload)} bytes, a result has {size}")
+        outputs, classes, offset = [], [], 0
+        for one in formats:
+            (found,) = np.frombuffer(payload, dtype=one, count=1, offset=offset)
+            outputs.append(found["values"].astype(np.int64))
+            classes.append(int(found["class"]) if "class" in (one.names or ()) else None)
+            offset += one.itemsize
+        (cycles,) = np.frombuffer(payload, dtype=CYCLES, offset=offset)
+        return Classification(outputs=tuple(outputs), classes=tuple(classes), cycles=int(cycles))
 
     def _ask(self, kind: RequestKind, payload: bytes = b"") -> bytes:
         """Repeat a request until an answer arrives. Returns its payload."""

@@ -8,12 +8,13 @@ import numpy as np
 from systolith.emit import Meaning, StreamPort, input_stream
 from systolith.gateware.board import identity_of
 from systolith.host import BoardClient, BoardError, Guess, compute_probabilities, rank_classes
-from systolith.network import IntArray, gives_class
+from systolith.network import IntArray, Shape, gives_class
 from systolith.plan import NetworkPlan
 
 __all__ = [
     "BoardResult",
     "Reference",
+    "arrange_output",
     "check_board",
     "classify_on_board",
     "encode_image",
@@ -24,33 +25,43 @@ Reference = Callable[[IntArray], Mapping[str, IntArray]]
 """Computes the outputs of every layer for images."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BoardResult:
     """A board's answer for one image.
 
     Attributes
     ----------
-    category, cycles : int
-        Class of the image, and cycles that it took.
-    outputs : tuple of int
-    expected : tuple of int
-        Outputs of the reference.
-    gives_class : bool
-        Whether the only output is the class, found on the chip.
+    cycles : int
+        Cycles that the image took.
+    outputs, expected : dict of str to array of int64
+        Values of the board and of the reference, by output.
+    classes : dict of str to int
+        Class of each output that is a vector.
+    given : frozenset of str
+        Outputs whose only value is the class, found on the chip.
     """
 
-    category: int
     cycles: int
-    outputs: tuple[int, ...]
-    expected: tuple[int, ...]
-    gives_class: bool = False
+    outputs: Mapping[str, IntArray]
+    expected: Mapping[str, IntArray]
+    classes: Mapping[str, int]
+    given: frozenset[str] = frozenset()
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Outputs that differ from the reference, or whose class is not their greatest value."""
+        return tuple(name for name in self.outputs if not self._is_equal(name))
 
     @property
     def equal(self) -> bool:
-        """Whether all outputs are equal to the reference, and the class is the greatest of them."""
-        first = self.expected.index(max(self.expected))
-        right = self.expected[0] if self.gives_class else first
-        return self.outputs == self.expected and self.category == right
+        """Whether no output differs."""
+        return not self.differing
+
+    def _is_equal(self, name: str) -> bool:
+        expected = self.expected[name]
+        right = int(expected[0]) if name in self.given else int(expected.argmax())
+        classes_agree = name not in self.classes or self.classes[name] == right
+        return classes_agree and np.array_equal(self.outputs[name], expected)
 
 
 def classify_on_board(
@@ -63,23 +74,29 @@ def classify_on_board(
     BoardError
         If the board computes another network or does not answer.
     """
-    port = check_board(board, plan)
-    outputs = reference(images)[plan.network.outputs[0]]
-    for image, expected in zip(images, outputs, strict=True):
+    network = plan.network
+    port, computed = check_board(board, plan), reference(images)
+    given = frozenset(name for name in network.outputs if gives_class(network, name))
+    for number, image in enumerate(images):
         answer = board.classify(encode_image(port, image))
+        outputs = dict(zip(network.outputs, answer.outputs, strict=True))
+        classes = zip(network.outputs, answer.classes, strict=True)
         yield BoardResult(
-            category=answer.category,
             cycles=answer.cycles,
-            outputs=answer.outputs,
-            expected=tuple(expected.tolist()),
-            gives_class=gives_class(plan.network, plan.network.outputs[0]),
+            outputs={
+                name: arrange_output(values, network.tensors[name].shape)
+                for name, values in outputs.items()
+            },
+            expected={name: computed[name][number] for name in network.outputs},
+            classes={name: category for name, category in classes if category is not None},
+            given=given,
         )
 
 
 def guess_classes(
     result: BoardResult, plan: NetworkPlan, meaning: Meaning | None, count: int
-) -> list[Guess]:
-    """List the greatest classes of a board's answer, with probabilities if they are known.
+) -> dict[str, list[Guess]]:
+    """List the greatest classes of each vector of an answer, with probabilities if they are known.
 
     Parameters
     ----------
@@ -90,18 +107,27 @@ def guess_classes(
     count : int
         Classes; a class that the chip found is the only one.
     """
-    if result.gives_class:
-        return [Guess(category=result.category, probability=None)]
-    (output,) = plan.network.outputs
-    values, probabilities = list(result.outputs), None
-    if meaning is not None and output in meaning.ends:
-        probabilities = compute_probabilities(
-            values,
-            scale=meaning.output_scales[output],
-            zero_point=plan.network.tensors[output].type.zero_point,
-            end=meaning.ends[output],
-        ).tolist()
-    return rank_classes(values, probabilities, count)
+    guesses = {}
+    for output, category in result.classes.items():
+        if output in result.given:
+            guesses[output] = [Guess(category=category, probability=None)]
+            continue
+        values, probabilities = result.outputs[output].tolist(), None
+        if meaning is not None and output in meaning.ends:
+            probabilities = compute_probabilities(
+                values,
+                scale=meaning.output_scales[output],
+                zero_point=plan.network.tensors[output].type.zero_point,
+                end=meaning.ends[output],
+            ).tolist()
+        guesses[output] = rank_classes(values, probabilities, count)
+    return guesses
+
+
+def arrange_output(values: IntArray, shape: Shape) -> IntArray:
+    """Bring an answer's values, pixel by pixel, into the network's order (C, H, W)."""
+    channels, *pixels = shape
+    return np.asarray(values.reshape(*pixels, channels).transpose(-1, *range(len(pixels))))
 
 
 def encode_image(port: StreamPort, image: IntArray) -> bytes:

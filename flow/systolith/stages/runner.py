@@ -11,7 +11,7 @@ from systolith.foundation import UsageError
 from systolith.host import RUNNER_MODELS, BoardClient, Inference, RunnerDevice
 from systolith.network import gives_class
 from systolith.plan import NetworkPlan
-from systolith.stages.board import check_board, encode_image
+from systolith.stages.board import arrange_output, check_board, encode_image
 
 __all__ = ["runner_device"]
 
@@ -57,6 +57,9 @@ def runner_device(
         )
     if any(gives_class(network, name) for name in network.outputs):
         raise UsageError("the runner reads probabilities: build without class_on_chip")
+    if len(network.outputs) > 1:
+        count = len(network.outputs)
+        raise UsageError(f"the runner reads one output, the network has {count}")
     port = check_board(board, plan)
     benchmark, act = RUNNER_MODELS[model], network.input.type
     (output,) = network.outputs
@@ -70,7 +73,9 @@ def runner_device(
         values = benchmark.read(content, act, meaning.input_scale)
         image = values[moved.ravel()].reshape(network.input.shape)
         answer = board.classify(encode_image(port, image))
-        reals: NDArray[Any] = (np.array(answer.outputs)[order.ravel()] - zero) * scale
+        (result,) = answer.outputs
+        flat = arrange_output(result, network.tensors[output].shape).ravel()
+        reals: NDArray[Any] = (flat[order.ravel()] - zero) * scale
         return Inference(results=benchmark.results(reals, content), cycles=answer.cycles)
 
     return RunnerDevice(

@@ -4,7 +4,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,20 @@ from systolith.gateware.board import AnswerStatus, RequestKind, server_resources
 from systolith.host import BoardClient, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.netlist import SimulatedBoard, compile_board
-from systolith.network import IntArray, KOutOfN, Pattern, append_argmax, forward, save
-from systolith.plan import NetworkPlan, plan_network
+from systolith.network import (
+    IntArray,
+    IntegerNetwork,
+    KOutOfN,
+    Pattern,
+    append_argmax,
+    forward,
+    save,
+)
+from systolith.plan import NetworkPlan, PlanError, plan_network
 from systolith.prune import all_convolutions_but_first
 from systolith.stages import open_run
 from systolith.train import Recipe
-from tests.support.networks import small_network
+from tests.support.networks import network_with_heads, small_network
 from tests.support.slow import first_few
 
 MULTIPLIERS, IMAGES, BAUD = 6, 20, 1_000_000
@@ -99,8 +107,9 @@ def test_the_command_classifies_digits_as_the_network_does(served: Served, port:
     code, printed, _ = _classify(served, port, *files)
     rows = json.loads(printed)
     assert code == 0
-    assert [row["outputs"] for row in rows] == served.outputs.tolist()
-    assert [row["category"] for row in rows] == served.outputs.argmax(axis=1).tolist()
+    (name,) = served.plan.network.outputs
+    assert [row["outputs"][name] for row in rows] == served.outputs.tolist()
+    assert [row["classes"][name] for row in rows] == served.outputs.argmax(axis=1).tolist()
     assert {row["cycles"] for row in rows} == {served.plan.latency_cycles}
 
 
@@ -132,12 +141,57 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(
             + ["--port", port, "--timeout", "20", "--output", str(tmp_path / "out"), "--json"]
             + (["--class-on-chip"] if classes else ["--top", "2"]),
         )
-    rows, (values,) = json.loads(result.stdout), forward(network, images).values()
-    assert [row["outputs"] for row in rows] == values.tolist()
+    rows, ((name, values),) = json.loads(result.stdout), forward(network, images).items()
+    assert [row["outputs"][name] for row in rows] == values.tolist()
     wanted = values[:, :1] if classes else np.argsort(-values, axis=1, kind="stable")[:, :2]
-    tops = [[guess["category"] for guess in row["top"]] for row in rows]
-    assert tops == wanted.tolist() and [row["category"] for row in rows] == wanted[:, 0].tolist()
+    tops = [[guess["category"] for guess in row["top"][name]] for row in rows]
+    assert tops == wanted.tolist()
+    assert [row["classes"][name] for row in rows] == wanted[:, 0].tolist()
     assert {row["cycles"] for row in rows} == {plan.latency_cycles}
+
+
+def test_a_board_answers_with_several_vectors_and_feature_maps(tmp_path: Path) -> None:
+    network, board = network_with_heads(), find_board("ulx3s-25f")
+    save(network, tmp_path / "network.json")
+    budget = board.part.device.budget
+    limits = budget.left(server_resources(network, budget.block)).limits
+    plan = plan_network(network, budget=Budget(multipliers=8, **limits))
+    verilog = emit_board(plan, board, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)
+    divisor = board_config(plan, board, clock_mhz=100, baud=BAUD).divisor
+    built = compile_board(verilog, BOARD_TOP, divisor=divisor, workdir=tmp_path, quick=True)
+    images = np.random.default_rng(3).integers(-128, 128, (3, *network.input.shape))
+    files = [str(tmp_path / f"image{number}.npy") for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        np.save(file, image)
+    command = ["classify", str(tmp_path / "network.json"), *files, "--board", "ulx3s-25f"]
+    command += ["--multipliers", "8", "--timeout", "20", "--output", str(tmp_path / "out")]
+    with built.running() as port:
+        result = CliRunner().invoke(app, [*command, "--port", port, "--json"])
+        shown = CliRunner().invoke(app, [*command, "--port", port])
+    assert result.exit_code == shown.exit_code == 0, result.stderr
+    rows, values = json.loads(result.stdout), forward(network, images)
+    for name, wanted in values.items():
+        assert [row["outputs"][name] for row in rows] == wanted.tolist()
+    for row, age, kind in zip(rows, values["age"], values["kind"], strict=True):
+        assert row["classes"] == {"age": age.argmax(), "kind": kind.argmax()}
+        assert list(row["top"]) == ["age", "kind"]
+    assert {row["cycles"] for row in rows} == {plan.latency_cycles}
+    assert f"kind: {values['kind'][0].argmax()}" in shown.stdout
+
+
+def test_answers_that_are_too_long_are_refused() -> None:
+    network = network_with_heads()
+    image = replace(network.input, shape=(1, 300, 300))
+    layers = [layer for layer in network.layers if layer.name in ("body", "boxes")]
+    large = IntegerNetwork(name="large", input=image, layers=tuple(layers))
+    with pytest.raises(PlanError) as error:
+        board_config(plan_network(large, multipliers=8), BOARD, clock_mhz=100, baud=BAUD)
+    assert list(error.value.problems) == ["an image must have at most 65535 bytes, it has 90000"]
+    small = replace(large, input=replace(image, shape=(1, 200, 200)))
+    with pytest.raises(PlanError) as error:
+        board_config(plan_network(small, multipliers=8), BOARD, clock_mhz=100, baud=BAUD)
+    wanted = "an answer must have at most 65535 bytes, the outputs make 120004"
+    assert list(error.value.problems) == [wanted]
 
 
 @pytest.mark.parametrize("packets", first_few((10, 25, 100), 1))
@@ -157,8 +211,8 @@ def test_damaged_packets_are_never_answered_wrongly(
             answer, _ = decode(received)
             assert answer is None or answer.status is not AnswerStatus.OK, number
             found = board.classify(served.payload(number % IMAGES))
-            assert list(found.outputs) == served.outputs[number % IMAGES].tolist()
-            assert found.category == int(served.outputs[number % IMAGES].argmax())
+            assert found.outputs[0].tolist() == served.outputs[number % IMAGES].tolist()
+            assert found.classes == (int(served.outputs[number % IMAGES].argmax()),)
 
 
 def _damaged(rng: random.Random, packet: bytes, other: bytes) -> bytes:

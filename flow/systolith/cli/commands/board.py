@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from systolith.foundation import UsageError
 
 if TYPE_CHECKING:
     from systolith.host import Guess
+    from systolith.stages.board import BoardResult
 
 __all__ = ["classify", "flash"]
 
@@ -85,7 +86,7 @@ def classify(
     guesses = [guess_classes(result, session.plan, source.meaning, top) for result in results]
     if as_json:
         rows = [
-            {"image": name, **asdict(result), "equal": result.equal, "top": list(map(asdict, best))}
+            {"image": name, **_list_values(result), "top": _list_guesses(best)}
             for name, result, best in zip(names, results, guesses, strict=True)
         ]
         print(json.dumps(rows, indent=1))
@@ -104,14 +105,27 @@ def classify(
     raise typer.Exit(0 if all(result.equal for result in results) else 1)
 
 
-def _describe(best: list["Guess"]) -> str:
+def _list_values(result: "BoardResult") -> dict[str, Any]:
+    """Give an answer as JSON; feature maps are nested lists (C, H, W)."""
+    values = {
+        key: {name: array.tolist() for name, array in arrays.items()}
+        for key, arrays in (("outputs", result.outputs), ("expected", result.expected))
+    }
+    return {**values, "classes": result.classes, "cycles": result.cycles, "equal": result.equal}
+
+
+def _list_guesses(best: dict[str, list["Guess"]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: list(map(asdict, guesses)) for name, guesses in best.items()}
+
+
+def _describe(best: dict[str, list["Guess"]]) -> str:
     """Write classes one below the other, each with its probability if that is known."""
-    return "\n".join(
-        str(guess.category)
-        if guess.probability is None
-        else f"{guess.category} ({guess.probability:.1%})"
-        for guess in best
-    )
+    lines = []
+    for name, guesses in best.items():
+        for guess in guesses:
+            sure = "" if guess.probability is None else f" ({guess.probability:.1%})"
+            lines.append(f"{f'{name}: ' if len(best) > 1 else ''}{guess.category}{sure}")
+    return "\n".join(lines)
 
 
 def flash(

@@ -13,7 +13,7 @@ from systolith.netlist import compile_board, netlist_design, netlist_verilog
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.report import count_of
-from systolith.stages.board import Reference, classify_on_board
+from systolith.stages.board import BoardResult, Reference, classify_on_board
 from systolith.stages.hardware.verification import simulate_images
 
 __all__ = ["check_netlist"]
@@ -109,10 +109,21 @@ def _on_board(
         for image, result in enumerate(results):
             _report(progress, image + 1, images, "images")
             if not result.equal:
-                expected, got = list(result.expected), list(result.outputs)
-                yield f"image {image}: expected {expected}, got {got}, class {result.category}"
+                yield from _describe(image, result)
             if result.cycles != plan.latency_cycles:
                 yield f"image {image}: {result.cycles} cycles, {plan.latency_cycles} predicted"
+
+
+def _describe(image: int, result: BoardResult) -> Iterator[str]:
+    """Name the outputs that differ, with all values of vectors."""
+    for name in result.differing:
+        expected, got = result.expected[name], result.outputs[name]
+        where = f"image {image}, output '{name}'"
+        if name in result.classes:
+            values = f"expected {expected.tolist()}, got {got.tolist()}"
+            yield f"{where}: {values}, class {result.classes[name]}"
+        else:
+            yield f"{where}: {(expected != got).sum()} of {got.size} values differ"
 
 
 def _report(progress: ProgressCallback, done: int, images: IntArray, text: str) -> None:

@@ -1,6 +1,6 @@
 """The server of a board: images in and results out over a serial line."""
 
-from systolith.gateware.board.config import BoardConfig, identity_of
+from systolith.gateware.board.config import BoardConfig, OutputConfig, identity_of
 from systolith.gateware.board.packets import AnswerStatus, RequestKind
 from systolith.gateware.board.resources import server_resources
 from systolith.gateware.board.server import Server
@@ -11,6 +11,7 @@ __all__ = [
     "AnswerStatus",
     "BoardConfig",
     "BoardTop",
+    "OutputConfig",
     "RequestKind",
     "Server",
     "UartReceiver",

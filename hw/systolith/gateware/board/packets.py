@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 SYNC = 0xA5
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 6
 CHECKSUM_BYTES = 4
 CHECKSUM = CRC32_ISO_HDLC
@@ -34,10 +34,13 @@ class RequestKind(IntEnum):
     """What a request asks for."""
 
     IDENTIFY = 0
-    """No payload. Answer: hash of the network (8 bytes), bytes of an image (4), outputs (2)."""
+    """No payload. Answer: hash of the network (8 bytes), bytes of an image (4), number of outputs
+    (2), and for each its number of values (4) and their format (1): bytes of a value, 1, 2 or 4,
+    plus 64 if a class follows the values, plus 128 if they are signed."""
     CLASSIFY = 1
-    """Payload: an image, as its transfers, a byte for each lane. Answer: outputs (4 bytes each,
-    signed), class (2), cycles (4) from the first transfer in to the last out."""
+    """Payload: an image, as its transfers, a byte for each lane. Answer: for each output its
+    values, pixel by pixel, and the class (2 bytes) of a vector; then cycles (4) from the first
+    transfer in to the last out."""
 
 
 class AnswerStatus(IntEnum):

@@ -3,16 +3,21 @@
 from math import ceil, prod
 
 from systolith.devices import BlockRam, Resources
-from systolith.network import IntegerNetwork
+from systolith.gateware.board.result_store import MOST_DISTRIBUTED
+from systolith.network import IntegerNetwork, Tensor
 from systolith.plan import Memories
 
 __all__ = ["SERVER_LUTS", "server_resources"]
 
 SERVER_LUTS, SERVER_FLIP_FLOPS = 1050, 350
-"""LUTs and flip-flops of a server without its stores.
+"""LUTs and flip-flops of a server of one output without its stores.
 
 Measured for ECP5 with ``python -m benchmarks.physical.board``.
 """
+
+
+OUTPUT_LUTS, OUTPUT_FLIP_FLOPS = 250, 100
+"""LUTs and flip-flops of each output behind the first, without its store."""
 
 
 def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
@@ -27,24 +32,36 @@ def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
     block : BlockRam
         The device's blocks of memory.
     """
-    channels, *pixels = network.input.shape
-    output = network.tensors[network.outputs[0]]
-    results = Memories(count=1, depth=prod(output.shape), width=output.type.bits)
-    image_stores = [
+    image = _stores(network.input)
+    result_luts = result_blocks = 0
+    for name in network.outputs:
+        output = network.tensors[name]
+        if prod(output.shape) <= MOST_DISTRIBUTED:
+            result_luts += _stores(output)[0].luts(written=True)
+        else:
+            stores = _stores(output)
+            result_luts += max(_select_luts(store, block) for store in stores)
+            result_blocks += max(store.blocks(block) for store in stores)
+    more = len(network.outputs) - 1
+    return Resources(
+        luts=SERVER_LUTS
+        + more * OUTPUT_LUTS
+        + result_luts
+        + max(_select_luts(store, block) for store in image),
+        block_rams=max(store.blocks(block) for store in image) + result_blocks,
+        flip_flops=SERVER_FLIP_FLOPS + more * OUTPUT_FLIP_FLOPS,
+    )
+
+
+def _stores(tensor: Tensor) -> list[Memories]:
+    """Give the memories of a tensor for each width of transfers, one value at a time first."""
+    channels, *pixels = tensor.shape
+    return [
         Memories(
-            count=1,
-            depth=prod(pixels) * ceil(channels / lanes),
-            width=lanes * network.input.type.bits,
+            count=1, depth=prod(pixels) * ceil(channels / lanes), width=lanes * tensor.type.bits
         )
         for lanes in range(1, channels + 1)
     ]
-    return Resources(
-        luts=SERVER_LUTS
-        + results.luts(written=True)
-        + max(_select_luts(store, block) for store in image_stores),
-        block_rams=max(store.blocks(block) for store in image_stores),
-        flip_flops=SERVER_FLIP_FLOPS,
-    )
 
 
 def _select_luts(store: Memories, block: BlockRam) -> int:

@@ -1,70 +1,73 @@
-"""A store for the accelerator's results, with a count of its cycles."""
+"""A store for one output of the accelerator."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Shape, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.board.config import BoardConfig
+from systolith.gateware.board.config import OutputConfig
+from systolith.gateware.primitives.ram import memory_style
+from systolith.plan import MemoryKind
 
-__all__ = ["ResultStore"]
+__all__ = ["MOST_DISTRIBUTED", "ResultStore", "result_layout"]
 
-WORD = 32
+MOST_DISTRIBUTED = 128
+"""Values that are stored in LUTs; more are stored in block RAM."""
+
+
+def result_layout(config: OutputConfig) -> data.ArrayLayout:
+    """Give the layout of an output's transfers, as of the accelerator's stream."""
+    return data.ArrayLayout(Shape(config.bits, signed=config.signed), config.lanes)
 
 
 class ResultStore(wiring.Component):
-    """Keep the transfers of one frame, and count its cycles.
+    """Keep the transfers of one frame.
 
     Members
     -------
     start : ``In(1)``
         1 for one cycle: a frame starts.
-    first : ``In(1)``
-        A transfer enters the accelerator; the first one starts the count.
     i : ``In(stream.Signature(layout))``
         Always ready.
     address : ``In(range(transfers))``
     word : ``Out(layout)``
-    cycles : ``Out(32)``
-        Cycles from the first transfer in to the last transfer out, inclusive.
-    finished : ``Out(1)``
-        1 for one cycle after the last transfer.
+    full : ``Out(1)``
+        Whether all transfers of the frame have come, the last one in this cycle or before.
 
     Timing
     ------
-    `word` one cycle after `address`.
+    `word` one cycle after `address`. `full` depends on ``i.valid`` in the same cycle.
     """
 
     start: Signal
-    first: Signal
     i: stream.Interface
     address: Signal
     word: data.View
-    cycles: Signal
-    finished: Signal
+    full: Signal
 
-    def __init__(self, config: BoardConfig, layout: data.ArrayLayout) -> None:
-        self.config, self.layout = config, layout
+    def __init__(self, config: OutputConfig) -> None:
+        self.config, self.layout = config, result_layout(config)
         super().__init__(
             {
                 "start": In(1),
-                "first": In(1),
-                "i": In(stream.Signature(layout)),
-                "address": In(range(config.transfers_out)),
-                "word": Out(layout),
-                "cycles": Out(WORD),
-                "finished": Out(1),
+                "i": In(stream.Signature(self.layout)),
+                "address": In(range(config.transfers)),
+                "word": Out(self.layout),
+                "full": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Write transfers in their order."""
         m = Module()
-        transfers = self.config.transfers_out
+        transfers = self.config.transfers
+        small = self.config.values <= MOST_DISTRIBUTED
+        kind = MemoryKind.DISTRIBUTED if small else MemoryKind.BLOCK
         m.submodules.memory = store = memory.Memory(
-            shape=self.layout, depth=transfers, init=[], attrs={"ram_style": "distributed"}
+            shape=self.layout, depth=transfers, init=[], attrs=memory_style(kind)
         )
         write, read = store.write_port(), store.read_port()
-        number, counting = Signal(range(transfers)), Signal()
+        number, kept = Signal(range(transfers)), Signal()
+        last = Signal()
         m.d.comb += [
             self.i.ready.eq(1),
             write.addr.eq(number),
@@ -73,16 +76,13 @@ class ResultStore(wiring.Component):
             read.addr.eq(self.address),
             read.en.eq(1),
             self.word.eq(read.data),
+            last.eq(self.i.valid & (number == transfers - 1)),
+            self.full.eq(kept | last),
         ]
-        m.d.sync += self.finished.eq(0)
-        with m.If(self.first):
-            m.d.sync += counting.eq(1)
-        with m.If(counting | self.first):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
         with m.If(self.i.valid):
             m.d.sync += number.eq(number + 1)
-            with m.If(number == transfers - 1):
-                m.d.sync += [number.eq(0), counting.eq(0), self.finished.eq(1)]
+        with m.If(last):
+            m.d.sync += [number.eq(0), kept.eq(1)]
         with m.If(self.start):
-            m.d.sync += [self.cycles.eq(0), number.eq(0)]
+            m.d.sync += [number.eq(0), kept.eq(0)]
         return m

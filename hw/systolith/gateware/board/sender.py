@@ -1,6 +1,6 @@
 """Sender of answers, byte by byte."""
 
-from amaranth import Array, C, Cat, Module, Mux, Signal, signed
+from amaranth import Array, C, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,6 @@ from systolith.gateware.board.packets import (
 __all__ = ["AnswerSender"]
 
 BYTE, WORD = 8, 32
-CLASS_BITS = 16
 
 
 class AnswerSender(wiring.Component):
@@ -30,9 +29,10 @@ class AnswerSender(wiring.Component):
         1 for one cycle: send an answer.
     status, kind, sequence, cycles : ``In(AnswerStatus)``, ``In(8)``, ``In(8)``, ``In(32)``
         Must not change until `done`.
-    address : ``Out(range(transfers))``
-    word : ``In(layout)``
-        Results, one cycle after `address`.
+    results : ``In(data.ArrayLayout(8, outputs))``
+        Next byte of each output, two cycles after it was taken.
+    last, taken : ``In(outputs)``, ``Out(outputs)``
+        By output: whether that byte is its last, and whether it was sent.
     o : ``Out(stream.Signature(8))``
     done : ``Out(1)``
         1 for one cycle: the last byte has left.
@@ -47,13 +47,15 @@ class AnswerSender(wiring.Component):
     kind: Signal
     sequence: Signal
     cycles: Signal
-    address: Signal
-    word: data.View
+    results: data.View
+    last: Signal
+    taken: Signal
     o: stream.Interface
     done: Signal
 
-    def __init__(self, config: BoardConfig, layout: data.ArrayLayout) -> None:
-        self.config, self.layout = config, layout
+    def __init__(self, config: BoardConfig) -> None:
+        self.config = config
+        outputs = len(config.outputs)
         super().__init__(
             {
                 "start": In(1),
@@ -61,8 +63,9 @@ class AnswerSender(wiring.Component):
                 "kind": In(BYTE),
                 "sequence": In(BYTE),
                 "cycles": In(WORD),
-                "address": Out(range(config.transfers_out)),
-                "word": In(layout),
+                "results": In(data.ArrayLayout(BYTE, outputs)),
+                "last": In(outputs),
+                "taken": Out(outputs),
                 "o": Out(stream.Signature(BYTE)),
                 "done": Out(1),
             }
@@ -142,32 +145,21 @@ class AnswerSender(wiring.Component):
         return m
 
     def _results(self, m: Module, sent: Signal) -> Signal:
-        """Select the next byte of outputs, class and cycles; compare outputs as they pass."""
-        config = self.config
-        place, output = Signal(2), Signal(range(config.outputs + 1))
-        lane, transfer = Signal(range(config.lanes_out)), Signal(range(config.transfers_out))
-        value, best = Signal(self.layout.elem_shape), Signal(self.layout.elem_shape)
-        wide, winner = Signal(signed(WORD)), Signal(CLASS_BITS)
-        rest, result_byte = Signal(3), Signal(BYTE)
-        outputs = output != config.outputs
-        m.d.comb += [
-            self.address.eq(transfer),
-            value.eq(self.word[lane]),
-            wide.eq(value),
-            result_byte.eq(wide.as_unsigned().word_select(place, BYTE)),
-        ]
-        with m.If(~outputs):
-            m.d.comb += result_byte.eq(Cat(winner, self.cycles).word_select(rest, BYTE))
-        with m.If(sent & outputs):
-            m.d.sync += place.eq(place + 1)
-            with m.If(place == 3):
-                m.d.sync += [output.eq(output + 1), lane.eq(lane + 1)]
-                with m.If((output == 0) | (value > best)):
-                    m.d.sync += [best.eq(value), winner.eq(value if config.gives_class else output)]
-                with m.If(lane == config.lanes_out - 1):
-                    m.d.sync += [lane.eq(0), transfer.eq(transfer + 1)]
-        with m.If(sent & ~outputs):
+        """Select the next byte of the outputs, one after the other, and of the cycles."""
+        count = len(self.config.outputs)
+        output, rest, result_byte = Signal(range(count + 1)), Signal(2), Signal(BYTE)
+        ends = output == count
+        m.d.comb += result_byte.eq(self.cycles.word_select(rest, BYTE))
+        with m.If(sent & ends):
             m.d.sync += rest.eq(rest + 1)
+        for number in range(count):
+            with m.If(output == number):
+                m.d.comb += [
+                    result_byte.eq(self.results[number]),
+                    self.taken[number].eq(sent),
+                ]
+                with m.If(sent & self.last[number]):
+                    m.d.sync += output.eq(number + 1)
         with m.If(self.start):
-            m.d.sync += [register.eq(0) for register in (place, output, lane, transfer, rest)]
+            m.d.sync += [output.eq(0), rest.eq(0)]
         return result_byte

@@ -4,7 +4,6 @@ from amaranth import ClockDomain, Module, ResetSignal, Signal
 from amaranth.lib import cdc, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.activations import act_shape
 from systolith.gateware.board.config import BoardConfig
 from systolith.gateware.board.server import Server
 from systolith.gateware.cells import technology_of
@@ -71,11 +70,7 @@ class BoardTop(wiring.Component):
         m.submodules.reset = cdc.ResetSynchronizer(unlocked)
         m.submodules.accelerator = accelerator = Pipeline(self.plan)
         network = self.plan.network
-        output = network.tensors[network.outputs[0]].type
-        m.submodules.server = server = Server(
-            self.config, input_bits=network.input.type.bits, output_shape=act_shape(output)
-        )
-        (results,) = accelerator.outputs
+        m.submodules.server = server = Server(self.config, input_bits=network.input.type.bits)
         images = server.images
         running, lit = Signal(), Signal(self.lights)
         m.d.comb += [
@@ -88,5 +83,6 @@ class BoardTop(wiring.Component):
             lit.eq(server.busy | running << 1 | ~ResetSignal() << (self.lights - 1)),
             self.led.eq(~lit if self.dark_is_one else lit),
         ]
-        wiring.connect(m, results, server.results)
+        for results, stored in zip(accelerator.outputs, server.results, strict=True):
+            wiring.connect(m, results, stored)
         return m

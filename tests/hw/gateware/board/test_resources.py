@@ -10,7 +10,16 @@ import pytest
 import benchmarks.physical.board as measured
 from systolith.devices import DEVICES, Resources
 from systolith.gateware.board import server_resources
-from systolith.network import ActType, Flatten, IntegerNetwork, Linear, Requantize, Tensor
+from systolith.network import (
+    ActType,
+    Conv2d,
+    Flatten,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    Requantize,
+    Tensor,
+)
 
 RESULTS: list[dict[str, Any]] = json.loads((measured.RESULTS / "board.json").read_text())["servers"]
 
@@ -18,17 +27,29 @@ RESULTS: list[dict[str, Any]] = json.loads((measured.RESULTS / "board.json").rea
 def _resources(case: dict[str, Any]) -> Resources:
     height, width, channels = case["image"]
     features = height * width * channels
-    layer = Linear(
-        name="fc",
-        input="flat",
-        weight=np.ones((case["outputs"], features), dtype=np.int64),
-        bias=np.zeros(case["outputs"], dtype=np.int64),
-        requantize=Requantize(multiplier=np.array([1]), shift=np.array([16])),
-        output=ActType(bits=case["bits"], signed=True),
-    )
+    layers: list[Layer] = [Flatten(name="flat", input="input")]
+    outputs = []
+    for number, (count, *pixels) in enumerate(case["outputs"]):
+        fields: dict[str, Any] = {
+            "name": f"output{number}",
+            "bias": np.zeros(count, dtype=np.int64),
+            "requantize": Requantize(multiplier=np.array([1]), shift=np.array([16])),
+            "output": ActType(bits=case["bits"], signed=True),
+        }
+        outputs.append(fields["name"])
+        if not pixels:
+            weight = np.ones((count, features), dtype=np.int64)
+            layers.append(Linear(input="flat", weight=weight, **fields))
+            continue
+        kernel = height - pixels[0] + 1, width - pixels[1] + 1
+        weight = np.ones((count, channels, *kernel), dtype=np.int64)
+        layers.append(Conv2d(input="input", weight=weight, **fields))
+    if not any(isinstance(layer, Linear) for layer in layers):
+        del layers[0]
     network = IntegerNetwork(
         input=Tensor((channels, height, width), ActType(bits=8, signed=False)),
-        layers=(Flatten(name="flat", input="input"), layer),
+        layers=tuple(layers),
+        outputs=tuple(outputs),
     )
     return server_resources(network, DEVICES["ecp5-25f"].block)
 

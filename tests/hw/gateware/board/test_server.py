@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from amaranth import Shape
 from amaranth.sim import Simulator
 
-from systolith.gateware.board import AnswerStatus, BoardConfig, RequestKind, Server
-from systolith.host import Answer, Identity, decode, encode
+from systolith.gateware.board import AnswerStatus, BoardConfig, OutputConfig, RequestKind, Server
+from systolith.host import Answer, Identity, OutputFormat, decode, encode
 
 DIVISOR, IDLE_BITS = 4, 24
 OUTPUTS = 3
@@ -18,12 +18,11 @@ CONFIG = BoardConfig(
     divisor=DIVISOR,
     idle_bits=IDLE_BITS,
     lanes_in=2,
-    lanes_out=2,
     transfers_in=3,
-    transfers_out=2,
-    outputs=OUTPUTS,
+    outputs=(OutputConfig(channels=OUTPUTS, lanes=2, bits=20),),
     identity=bytes(range(1, 9)),
 )
+FORMAT = OutputFormat(values=OUTPUTS, value_bytes=4, signed=True, has_class=True)
 LATENCY = 7
 """Cycles of the test's accelerator from its last transfer in to its first transfer out."""
 
@@ -38,14 +37,24 @@ def _class(outputs: list[int]) -> int:
     return outputs.index(max(outputs))
 
 
+def _transfers(output: OutputConfig, values: list[int]) -> list[list[int]]:
+    """Divide values, pixel by pixel, into transfers; surplus lanes have any value."""
+    made = []
+    for pixel in range(0, len(values), output.channels):
+        rest = [*values[pixel : pixel + output.channels], *[1] * output.lanes]
+        made += [rest[n : n + output.lanes] for n in range(0, output.channels, output.lanes)]
+    return made
+
+
 class Harness:
     """A server between a line that is driven bit by bit and an accelerator in Python."""
 
     def __init__(
-        self, config: BoardConfig = CONFIG, compute: Callable[[bytes], list[int]] = _expected
-    ) -> None:
-        self.config, self.compute = config, compute
-        self.dut = Server(config, input_bits=8, output_shape=Shape(20, signed=True))
+        self, config: BoardConfig = CONFIG, compute: Callable[[bytes], list[int]] = _expected,
+        *others: Callable[[bytes], list[int]],
+    ) -> None:  # fmt: skip
+        self.config, self.computes = config, (compute, *others)
+        self.dut = Server(config, input_bits=8)
         self.received = b""
         self.frames: list[bytes] = []
 
@@ -64,12 +73,19 @@ class Harness:
                     self.frames.append(frame)
                     ctx.set(dut.images.ready, 0)
                     await ctx.tick().repeat(LATENCY)
-                    lanes, values = self.config.lanes_out, [*self.compute(frame), 0]
-                    for first in range(0, lanes * self.config.transfers_out, lanes):
-                        ctx.set(dut.results.payload, values[first : first + lanes])
-                        ctx.set(dut.results.valid, 1)
+                    waiting = [
+                        _transfers(output, compute(frame))
+                        for output, compute in zip(self.config.outputs, self.computes, strict=True)
+                    ]
+                    while any(waiting):
+                        for results, transfers in zip(dut.results, waiting, strict=True):
+                            offered = bool(transfers) and rng.random() < 0.7
+                            ctx.set(results.valid, offered)
+                            if offered:
+                                ctx.set(results.payload, transfers.pop(0))
                         await ctx.tick()
-                    ctx.set(dut.results.valid, 0)
+                    for results in dut.results:
+                        ctx.set(results.valid, 0)
                     frame = b""
 
         async def line(ctx):  # type: ignore[no-untyped-def]
@@ -134,7 +150,8 @@ def test_images_are_classified_one_after_the_other() -> None:
 
 
 def test_a_class_that_the_chip_found_is_the_class() -> None:
-    config = replace(CONFIG, outputs=1, lanes_out=1, transfers_out=1, gives_class=True)
+    output = OutputConfig(channels=1, lanes=1, bits=20, gives_class=True)
+    config = replace(CONFIG, outputs=(output,))
     harness, image = Harness(config, lambda image: [image[0] * 3]), bytes([241, 0, 0, 0, 0, 0])
 
     async def host(ctx):  # type: ignore[no-untyped-def]
@@ -143,6 +160,44 @@ def test_a_class_that_the_chip_found_is_the_class() -> None:
         assert answer is not None and answer.status is AnswerStatus.OK
         assert int.from_bytes(answer.payload[:4], "little") == 723
         assert int.from_bytes(answer.payload[4:6], "little") == 723
+
+    harness.run(host)
+
+
+def test_several_outputs_follow_each_other() -> None:
+    """A vector, a feature map whose last lane is idle, a vector of one byte, and a class."""
+    outputs = (
+        OutputConfig(channels=OUTPUTS, lanes=2, bits=20),
+        OutputConfig(channels=5, pixels=4, lanes=2, bits=8, signed=False, has_class=False),
+        OutputConfig(channels=4, lanes=4, bits=3),
+        OutputConfig(channels=1, lanes=1, bits=9, signed=False, gives_class=True),
+    )
+    computes = (
+        _expected,
+        lambda image: [(image[0] + 11 * n) % 256 for n in range(20)],
+        lambda image: [-4, 3, image[1] % 4, 3],
+        lambda image: [image[2] + 200],
+    )
+    harness = Harness(replace(CONFIG, outputs=outputs), *computes)
+    images = [bytes([255, 6, 200, 0, 0, 9]), bytes([3, 2, 30, 1, 0, 0])]
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        await harness.send(ctx, encode(RequestKind.IDENTIFY, 1))
+        answer = await harness.answer(ctx, 20_000)
+        assert answer is not None
+        formats = Identity.from_bytes(answer.payload).outputs
+        sizes = [(output.values, output.value_bytes) for output in formats]
+        assert sizes == [(3, 4), (20, 1), (4, 1), (1, 2)]
+        layout = np.dtype([(str(n), one.dtype) for n, one in enumerate(formats)])
+        for number, image in enumerate(images):
+            await harness.send(ctx, encode(RequestKind.CLASSIFY, number, image))
+            answer = await harness.answer(ctx, 20_000)
+            assert answer is not None and len(answer.payload) == layout.itemsize + 4
+            (found,) = np.frombuffer(answer.payload, layout, count=1)
+            for n, compute in enumerate(computes):
+                assert found[str(n)]["values"].tolist() == compute(image)
+            classes = [int(found[name]["class"]) for name in ("0", "2", "3")]
+            assert classes == [_class(_expected(image)), 1, image[2] + 200]
 
     harness.run(host)
 
@@ -167,7 +222,7 @@ def test_it_says_what_it_computes() -> None:
         answer = await harness.answer(ctx)
         assert answer is not None and answer.sequence == 9
         assert Identity.from_bytes(answer.payload) == Identity(
-            network=CONFIG.identity, image_bytes=CONFIG.image_bytes, outputs=OUTPUTS
+            network=CONFIG.identity, image_bytes=CONFIG.image_bytes, outputs=(FORMAT,)
         )
 
     harness.run(host)
