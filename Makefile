@@ -11,10 +11,10 @@ CONSTRAINTS_newest :=
 CONSTRAINTS_oldest := -c oldest.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full lint format docs wheel bench zoo clean
+.PHONY: help venv demo test test-full test-torchvision lint format docs wheel bench zoo clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 venv: $(READY) ## make the Python environment with the pinned versions
 
@@ -40,6 +40,11 @@ test: lint ## lint, then every test but the slow ones
 
 test-full: lint ## lint, then every test
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
+
+test-torchvision: $(READY) ## torchvision's classes, as integers; installs it without CUDA in out/torchvision
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target out/torchvision torchvision==0.28.0  # the release for torch 2.13
+	PYTHONPATH=out/torchvision OMP_NUM_THREADS=1 $(BIN)/pytest -q tests/sw/frontend/test_torchvision.py
 
 docs: $(READY) ## build the documentation into out/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -103,7 +103,7 @@ def test_a_board_of_cells_answers_with_several_outputs(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app,
         ["build", str(tmp_path / "network.json"), "-o", str(tmp_path), "--board", "ulx3s-12f"]
-        + ["--clock-mhz", "20", "--multipliers", "2", "--check-netlist", "2", "--json"],
+        + ["--clock-mhz", "20", "--multipliers", "4", "--check-netlist", "2", "--json"],
     )
     checks = json.loads(result.stdout)["verification"]["checks"]
     assert result.exit_code == 0 and [check["passed"] for check in checks] == [True]

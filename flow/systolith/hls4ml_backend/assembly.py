@@ -25,6 +25,7 @@ from systolith.network import (
     NetworkError,
     Pad2d,
     Requantize,
+    SelectChannels,
     Table,
     Tensor,
 )
@@ -158,6 +159,12 @@ class Assembly:
             shape=(channels, height, width),
             padding=(0, 0, 0, 0),
         )
+
+    def select(self, made: SelectChannels, read: PendingTensor) -> PendingTensor:
+        """Append a selection of the input's channels; `read` describes them as a tensor."""
+        self.layers.append(made)
+        self._tensors[made.name] = Tensor(read.shape, self._tensors[made.input].type)
+        return replace(read, source=made.name)
 
     def join(
         self, made: Concat, read: PendingTensor, view: IntArray, channels: int

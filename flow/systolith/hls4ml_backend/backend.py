@@ -5,6 +5,7 @@ and what takes seconds to import.
 """
 
 import json
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -125,14 +126,28 @@ class SystolithWriter(Writer):
 def _tensors(model: Any) -> dict[str, Any]:
     """Describe how integers of the network become real numbers of the model."""
     mapped = model.mapped
+    several = len(model.inputs) > 1
+    order = [{"name": name, "channels": channels} for name, channels in _channels(model)]
     return {
-        "input": {"type": str(mapped.input), "fraction": mapped.input.fraction},
+        "input": {"type": str(mapped.input), "fraction": mapped.input.fraction}
+        | ({"parts": order} if several else {}),
         "outputs": [
             {"name": name, "layer": output.layer, "fraction": output.fraction}
             for name, output in zip(model.outputs, mapped.outputs, strict=True)
         ],
         "layers": mapped.origins,
     }
+
+
+def _channels(model: Any) -> list[tuple[str, list[int]]]:
+    """Give the first channel of each input in the network's input, and the one behind its last."""
+    _, *size = model.mapped.network.input.shape
+    begin, parts = 0, []
+    for name, view in zip(model.inputs, model.mapped.input_views, strict=True):
+        end = begin + view.size // prod(size)
+        parts.append((name, [begin, end]))
+        begin = end
+    return parts
 
 
 def _plain(value: Any) -> Any:

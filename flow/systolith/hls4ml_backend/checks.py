@@ -14,8 +14,8 @@ from hls4ml.utils.config import create_config
 from numpy.typing import NDArray
 
 from systolith.hls4ml_backend.float_graph import run_floats
+from systolith.hls4ml_backend.inputs import is_transposed_first, list_entries
 from systolith.hls4ml_backend.layers.weighted import read_dilation
-from systolith.hls4ml_backend.mapping import is_transposed_first
 from systolith.hls4ml_backend.project import ConversionError
 from systolith.hls4ml_backend.tracing import compute_layer_outputs
 from systolith.hls4ml_backend.user_model import (
@@ -64,12 +64,17 @@ def check_model(graph: Any) -> str:
     ConversionError
         If they differ: names the first layer whose output differs.
     """
-    shape = tuple(int(size) for size in graph.get_input_variables()[0].shape)
-    single = np.random.default_rng(0).normal(size=(MODEL_SAMPLES, *shape)).astype(np.float32)
-    x: Doubles = single.astype(np.float64)
-    names = frozenset(node.name for node in graph.get_layers())
-    entry = next(node for node in graph.get_layers() if node.outputs[0] in graph.inputs)
-    given = UserInputs(x=x, channels_first=is_transposed_first(entry), layers=names)
+    entries, rng = list_entries(graph), np.random.default_rng(0)
+    x: list[Doubles] = []
+    for entry in entries:
+        shape = tuple(int(size) for size in entry.get_output_variable().shape)
+        single = rng.normal(size=(MODEL_SAMPLES, *shape)).astype(np.float32)
+        x.append(single.astype(np.float64))
+    given = UserInputs(
+        x=tuple(x),
+        channels_first=tuple(is_transposed_first(entry) for entry in entries),
+        layers=frozenset(node.name for node in graph.get_layers()),
+    )
     try:
         wanted = run_user_model(graph.config.config, given)
     except NotComparable as reason:
@@ -77,7 +82,7 @@ def check_model(graph: Any) -> str:
     except Exception as error:  # a model is the user's code, and may do anything
         return _warn(
             "the graph was not compared with the user's model, which does not run on inputs of "
-            f"shape {x.shape}: {type(error).__name__}: {error}"
+            f"shape {', '.join(str(one.shape) for one in x)}: {type(error).__name__}: {error}"
         )
     tensors = run_floats(graph, x)
     got = [tensors[name] for name in graph.outputs]
@@ -167,11 +172,11 @@ def check_csimulation(graph: Any, folder: Path) -> str:
         return _warn(f"{skipped}: {'; '.join(reasons)}")
     x = _draw_inputs(graph)
     try:
-        theirs = _as_list(_compile(graph, folder, traced=False).predict(x))
+        theirs = _as_list(_compile(graph, folder, traced=False).predict(_alone(x)))
     except Exception as error:  # of hls4ml's converters, writers and compilers
         return _warn(f"{skipped}: it does not compile: {type(error).__name__}: {error}")
     tensors = trace(graph.mapped.network, graph.quantize(x))
-    ours = _as_list(graph.as_floats(tensors, x.dtype))
+    ours = _as_list(graph.as_floats(tensors, np.float32))
     if len(ours) == len(theirs) and all(map(_is_equal, ours, theirs)):
         return f"equal to hls4ml's C simulation ({BACKEND}) on {CSIMULATION_SAMPLES} random inputs"
     raise ConversionError([_difference_from_csimulation(graph, folder, x)])
@@ -202,15 +207,22 @@ def _known_differences(graph: Any) -> Iterator[str]:
                 yield f"layer '{node.name}' repeats one of its inputs"
 
 
-def _draw_inputs(graph: Any) -> Singles:
+def _draw_inputs(graph: Any) -> list[Singles]:
     """Draw half of the inputs from the whole input type, and half around zero."""
-    kind, shape = graph.mapped.input, graph.mapped.input_view.shape
-    rng = np.random.default_rng(0)
-    wide = rng.integers(kind.low, kind.high + 1, (CSIMULATION_SAMPLES // 2, *shape))
-    spread = max((kind.high - kind.low) // 8, 1)
-    near = np.clip(rng.integers(-spread, spread + 1, wide.shape), kind.low, kind.high)
-    integers = np.concatenate([wide, near])
-    return np.asarray(np.ldexp(integers, -kind.fraction), dtype=np.float32)
+    kind, rng = graph.mapped.input, np.random.default_rng(0)
+    drawn = []
+    for view in graph.mapped.input_views:
+        wide = rng.integers(kind.low, kind.high + 1, (CSIMULATION_SAMPLES // 2, *view.shape))
+        spread = max((kind.high - kind.low) // 8, 1)
+        near = np.clip(rng.integers(-spread, spread + 1, wide.shape), kind.low, kind.high)
+        integers = np.concatenate([wide, near])
+        drawn.append(np.asarray(np.ldexp(integers, -kind.fraction), dtype=np.float32))
+    return drawn
+
+
+def _alone(x: list[Singles]) -> Singles | list[Singles]:
+    """Give the arrays as hls4ml takes them: without a list if there is one input."""
+    return x[0] if len(x) == 1 else x
 
 
 def _compile(graph: Any, folder: Path, *, traced: bool) -> Any:
@@ -242,14 +254,16 @@ def _drop_own_keys(section: Any) -> Any:
     return {key: _drop_own_keys(value) for key, value in kept}
 
 
-def _difference_from_csimulation(graph: Any, folder: Path, x: Singles) -> str:
+def _difference_from_csimulation(graph: Any, folder: Path, x: list[Singles]) -> str:
     """Name the first layer that differs. The C++ is compiled again, with tracing."""
     remedy = (
         "find out which of the two is wrong; check_csimulation=False converts "
         "without this comparison"
     )
     try:
-        _, theirs = _compile(graph, folder.with_name(f"{folder.name}_trace"), traced=True).trace(x)
+        _, theirs = _compile(graph, folder.with_name(f"{folder.name}_trace"), traced=True).trace(
+            _alone(x)
+        )
     except Exception as error:  # of hls4ml's converters, writers and compilers
         return (
             "outputs differ from hls4ml's C simulation, and its layers cannot be compared: "
@@ -257,7 +271,7 @@ def _difference_from_csimulation(graph: Any, folder: Path, x: Singles) -> str:
         )
     names = [node.name for node in graph.get_layers() if node.name in theirs]
     tensors = trace(graph.mapped.network, graph.quantize(x))
-    for name, ours in compute_layer_outputs(graph.mapped, tensors, names, x.dtype).items():
+    for name, ours in compute_layer_outputs(graph.mapped, tensors, names, np.float32).items():
         if not _is_equal(ours, theirs[name]):
             wrong = np.count_nonzero(ours.reshape(-1) != np.asarray(theirs[name]).reshape(-1))
             return (

@@ -1,6 +1,6 @@
 """Evaluation of hls4ml's graph in floating point, without types."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["run_floats"]
 Floats = NDArray[np.float64]
 
 
-def run_floats(graph: Any, x: Floats) -> dict[str, Floats]:
+def run_floats(graph: Any, x: Sequence[Floats]) -> dict[str, Floats]:
     """Compute every tensor of a graph without rounding or overflow.
 
     Weights that the model itself quantizes stay quantized.
@@ -26,9 +26,9 @@ def run_floats(graph: Any, x: Floats) -> dict[str, Floats]:
     Parameters
     ----------
     graph : hls4ml.model.ModelGraph
-        Graph with one input, supported layers and channels last.
-    x : array of float64, shape (N, ...)
-        Inputs in the graph's shape.
+        Graph with supported layers and channels last.
+    x : sequence of array of float64, shape (N, ...)
+        Inputs in the graph's shapes.
 
     Returns
     -------
@@ -36,9 +36,10 @@ def run_floats(graph: Any, x: Floats) -> dict[str, Floats]:
         Values, by tensor of hls4ml.
     """
     tensors: dict[str, Tensor] = {}
+    given = dict(zip(graph.inputs, x, strict=True))
     for node in graph.get_layers():
         if node.class_name == "Input":
-            made = torch.from_numpy(np.asarray(x, dtype=np.float64))
+            made = torch.from_numpy(np.asarray(given[node.outputs[0]], dtype=np.float64))
         else:
             read = [tensors[name] for name in node.inputs if name]
             made = COMPUTED[node.class_name](node, *read)

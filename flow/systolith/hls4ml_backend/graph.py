@@ -1,5 +1,6 @@
 """A graph of hls4ml that is computed by RTL: its network, its plan and its simulation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,12 @@ class SystolithGraph(ModelGraph):
         quick = self.configuration.quick
         self.simulator = compile_native(self.design, self.folder / SIMULATOR, quick=quick)
 
-    def run(self, x: Floats) -> Any:
+    def run(self, x: Floats | Sequence[Floats]) -> Any:
         """Simulate the Verilog.
 
         Parameters
         ----------
-        x : array of float32 or float64, shape (N, ...) or of one sample
+        x : array of float32 or float64, shape (N, ...) or of one sample; a list of several inputs
             Inputs in hls4ml's order: channels last, unless the graph begins with a transposition.
             They are converted to the input's type with its rounding and overflow.
 
@@ -125,9 +126,9 @@ class SystolithGraph(ModelGraph):
         outputs = dict(
             zip((port.layer for port in self.design.outputs), result.outputs, strict=True)
         )
-        return self.as_floats(outputs, x.dtype)
+        return self.as_floats(outputs, _dtype_of(x))
 
-    def trace(self, x: Floats) -> tuple[Any, dict[str, Floats]]:
+    def trace(self, x: Floats | Sequence[Floats]) -> tuple[Any, dict[str, Floats]]:
         """Simulate the Verilog, and compute the output of every layer with ``Trace``.
 
         Inner layers are computed by golden arithmetic. Its outputs are compared with the
@@ -146,24 +147,32 @@ class SystolithGraph(ModelGraph):
             self.compile()
         predicted = self.run(x)
         tensors = trace(self.mapped.network, self.quantize(x))
-        golden = self.as_floats(tensors, x.dtype)
+        golden = self.as_floats(tensors, _dtype_of(x))
         pairs = zip(_as_list(predicted), _as_list(golden), strict=True)
         if not all(np.array_equal(got, wanted) for got, wanted in pairs):
             raise RuntimeError("the simulation of the Verilog differs from golden arithmetic")
         wanted = [node.name for node in self.get_layers() if node.get_attr("trace", False)]
-        return predicted, compute_layer_outputs(self.mapped, tensors, wanted, x.dtype)
+        return predicted, compute_layer_outputs(self.mapped, tensors, wanted, _dtype_of(x))
 
-    def quantize(self, x: Floats) -> IntArray:
+    def quantize(self, x: Floats | Sequence[Floats]) -> IntArray:
         """Convert inputs of :meth:`run` to images of the network (N, C, H, W)."""
-        if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
-            raise ValueError("x must be an array of float32 or float64")
-        size = self.mapped.input_view.size
-        if x.size == 0 or x.size % size:
-            shape = self.mapped.input_view.shape
-            raise ValueError(f"x must hold samples of shape {shape}, got {x.shape}")
-        integers = self.mapped.input.quantize(x.reshape(-1, size))
-        images = np.empty_like(integers)
-        images[:, self.mapped.input_view.reshape(-1)] = integers
+        views = self.mapped.input_views
+        arrays = [x] if isinstance(x, np.ndarray) else list(x)
+        if len(arrays) != len(views):
+            raise ValueError(f"x must hold {len(views)} inputs, got {len(arrays)}")
+        parts = []
+        for array, view in zip(arrays, views, strict=True):
+            if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+                raise ValueError("x must be an array of float32 or float64")
+            if array.size == 0 or array.size % view.size:
+                raise ValueError(f"x must hold samples of shape {view.shape}, got {array.shape}")
+            parts.append(self.mapped.input.quantize(array.reshape(-1, view.size)))
+        if len({len(part) for part in parts}) > 1:
+            counts = " and ".join(str(len(part)) for part in parts)
+            raise ValueError(f"all inputs must hold as many samples, got {counts}")
+        images = np.empty((len(parts[0]), sum(view.size for view in views)), dtype=np.int64)
+        for part, view in zip(parts, views, strict=True):
+            images[:, view.reshape(-1)] = part
         return images.reshape(-1, *self.mapped.network.input.shape)
 
     def as_floats(self, tensors: dict[str, IntArray], dtype: Any) -> Any:
@@ -204,6 +213,10 @@ def adopt(model: Any) -> None:
         if node.class_name == "Softmax"
     )
     model.design = model.simulator = None
+
+
+def _dtype_of(x: Floats | Sequence[Floats]) -> Any:
+    return x.dtype if isinstance(x, np.ndarray) else x[0].dtype
 
 
 def _as_list(outputs: Any) -> list[Any]:

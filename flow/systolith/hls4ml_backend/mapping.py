@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.attributes import attribute_problems
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
-from systolith.hls4ml_backend.form import Cast, Form
+from systolith.hls4ml_backend.form import Cast
+from systolith.hls4ml_backend.inputs import MappedInputs, list_entries, map_inputs
 from systolith.hls4ml_backend.layers.activations import (
     ACTIVATION_KINDS,
     activation_problem,
@@ -35,14 +34,12 @@ from systolith.hls4ml_backend.project import ConversionError
 from systolith.hls4ml_backend.tensors import PendingTensor, TraceRecipe
 from systolith.network import (
     INPUT,
-    ActType,
     IntArray,
     IntegerNetwork,
     NetworkError,
-    Tensor,
 )
 
-__all__ = ["MappedModel", "ModelOutput", "is_transposed_first", "map_graph"]
+__all__ = ["MappedModel", "ModelOutput", "map_graph"]
 
 WEIGHTED: Mapping[
     str, Callable[[Assembly, Any, PendingTensor, str | None], PendingTensor | None]
@@ -110,8 +107,8 @@ class MappedModel:
     network : IntegerNetwork
     input : FixedType
         Type that inputs are converted to.
-    input_view : array of int64
-        Index of each element of hls4ml's input in the flattened input of the network.
+    input_views : tuple of array of int64
+        By input, index of each element of hls4ml's input in the flattened input of the network.
     outputs : tuple of ModelOutput
         In the model's order.
     recipes : dict of str to TraceRecipe
@@ -122,7 +119,7 @@ class MappedModel:
 
     network: IntegerNetwork
     input: FixedType
-    input_view: IntArray
+    input_views: tuple[IntArray, ...]
     outputs: tuple[ModelOutput, ...]
     recipes: dict[str, TraceRecipe]
     origins: dict[str, str]
@@ -154,6 +151,9 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
         for node in nodes
         for name in node.outputs
     }
+    inputs = map_inputs(assembly, list_entries(graph))
+    if inputs is not None:
+        values.update(inputs.values)
     for node in nodes:
         value = _map_layer(assembly, node, values, dict(patterns or {}).get(node.name))
         if value is not None and not _has_shape(assembly, node, value):
@@ -171,10 +171,12 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
             value = _substitute(assembly, node)
         for name in node.outputs:
             values[name] = value
-    if len(graph.inputs) != 1:
-        assembly.problems.append(f"a model needs one input, got {', '.join(graph.inputs)}")
+    assembly.problems += [
+        f"input '{name}': no layer reads it" for name in graph.inputs if not readers.get(name)
+    ]
     ConversionError.raise_if_any(assembly.problems)
-    return _finish(assembly, graph, values)
+    assert inputs is not None
+    return _finish(assembly, graph, values, inputs)
 
 
 def _substitute(assembly: Assembly, node: Any) -> PendingTensor | None:
@@ -202,7 +204,10 @@ def _has_shape(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
 
 
 def _finish(
-    assembly: Assembly, graph: Any, values: Mapping[str, PendingTensor | None]
+    assembly: Assembly,
+    graph: Any,
+    values: Mapping[str, PendingTensor | None],
+    inputs: MappedInputs,
 ) -> MappedModel:
     outputs = []
     for name in graph.outputs:
@@ -214,11 +219,6 @@ def _finish(
         )
         if value.source == INPUT:
             assembly.refuse(name, "nothing is computed; a network needs a layer")
-    entries = [node for node in graph.get_layers() if node.outputs[0] in graph.inputs]
-    read = values.get(graph.inputs[0])
-    if read is None or not entries:
-        assembly.problems.append(f"input '{graph.inputs[0]}': no layer reads it")
-        raise ConversionError(assembly.problems)
     ConversionError.raise_if_any(assembly.problems)
     leaving = list(dict.fromkeys(output.layer for output in outputs))
     try:
@@ -228,8 +228,8 @@ def _finish(
         raise
     return MappedModel(
         network=network,
-        input=fixed_type(entries[0].get_output_variable().type.precision),
-        input_view=read.view,
+        input=inputs.kind,
+        input_views=inputs.views,
         outputs=tuple(outputs),
         recipes=assembly.recipes,
         origins=dict(assembly.origins),
@@ -247,7 +247,7 @@ def _map_layer(
     if problems:
         return None
     if kind == "Input":
-        return _map_input(assembly, node, is_transposed_first(node))
+        return values.get(node.outputs[0])
     if (given := _read(assembly, node, values)) is None:
         return None
     if kind not in ADD_PADDING:
@@ -308,44 +308,6 @@ def _class_problem(node: Any) -> str | None:
     if kind in SUPPORTED:
         return None
     return f"{kind} is not supported; {REFUSED.get(kind, f'there are {LISTED}')}"
-
-
-def is_transposed_first(node: Any) -> bool:
-    """Whether images have channels first and all their readers transpose them to channels last."""
-    readers = [reader for reader in node.model.get_layers() if node.outputs[0] in reader.inputs]
-    return bool(readers) and all(
-        reader.class_name == "Transpose" and list(reader.get_attr("perm")) in ([1, 2, 0], [1, 0])
-        for reader in readers
-    )
-
-
-def _map_input(assembly: Assembly, node: Any, channels_first: bool) -> PendingTensor | None:
-    variable = node.get_output_variable()
-    shape = tuple(int(size) for size in variable.shape)
-    precision = variable.type.precision
-    if problem := type_problem(precision):
-        assembly.refuse(node.name, problem)
-        return None
-    if not 1 <= len(shape) <= 3:
-        assembly.refuse(node.name, f"inputs have 1 to 3 dimensions, got shape {shape}")
-        return None
-    kind = fixed_type(precision)
-    try:
-        act = ActType(bits=kind.width, signed=kind.signed)
-    except NetworkError as error:
-        assembly.refuse(node.name, f"{error}; set Precision.result to at most 16 bits")
-        return None
-    height, width, channels = (1, 1, 1, *shape)[-3:]
-    image = (channels, height, width)
-    if channels_first:
-        image = (shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
-    assembly.add_input(Tensor(image, act))
-    form = Form(fraction=kind.fraction, low=act.low, high=act.high)
-    view = np.arange(np.prod(image)).reshape(image)
-    if not channels_first:
-        view = view.transpose(1, 2, 0)
-    view = view.reshape(shape)
-    return PendingTensor(source=INPUT, form=form, view=view, shape=image)
 
 
 def _cast(assembly: Assembly, node: Any, value: PendingTensor | None) -> PendingTensor | None:

@@ -25,16 +25,16 @@ class UserInputs:
 
     Attributes
     ----------
-    x : array of float64, shape (N, ...)
-        In the shape of the graph's input.
-    channels_first : bool
-        Whether `x` has channels first, as in PyTorch.
+    x : tuple of array of float64, shape (N, ...)
+        In the shapes of the graph's inputs.
+    channels_first : tuple of bool
+        By input, whether it has channels first, as in PyTorch.
     layers : frozenset of str
         Names of the graph's layers.
     """
 
-    x: Floats
-    channels_first: bool
+    x: tuple[Floats, ...]
+    channels_first: tuple[bool, ...]
     layers: frozenset[str]
 
 
@@ -106,13 +106,15 @@ def _run_pytorch(model: Any, given: UserInputs) -> UserOutputs:
             return result
 
     like = next(model.parameters(), torch.zeros(()))
-    first = given.x if given.channels_first else _channels_first(given.x)
-    # A copy into new memory: views of one channel look like channels last to PyTorch.
-    images = torch.zeros(first.shape).copy_(torch.from_numpy(first)).to(like)
+    images = []
+    for x, is_first in zip(given.x, given.channels_first, strict=True):
+        first = x if is_first else _channels_first(x)
+        # A copy into new memory: views of one channel look like channels last to PyTorch.
+        images.append(torch.zeros(first.shape).copy_(torch.from_numpy(first)).to(like))
     with evaluating(model):
-        result = model(images)
+        result = model(*images)
         traced = torch.fx.GraphModule(model, CustomFXTracer().trace(model))
-        Recorder(traced).run(images)
+        Recorder(traced).run(*images)
     outputs = result if isinstance(result, tuple | list) else [result]
     return UserOutputs(
         framework="PyTorch", outputs=[floats(output) for output in outputs], layers=layers
@@ -131,7 +133,8 @@ def _run_keras(model: Any, given: UserInputs) -> UserOutputs:
         raise NotComparable("its channels come first")
     seen = [layer for layer in flat if len(getattr(layer, "_inbound_nodes", ())) == 1]
     whole = keras.Model(model.inputs, [model.outputs, [layer.output for layer in seen]])
-    outputs, inner = whole(keras.ops.convert_to_tensor(given.x.astype(np.float32)), training=False)
+    images = [keras.ops.convert_to_tensor(x.astype(np.float32)) for x in given.x]
+    outputs, inner = whole(images if len(images) > 1 else images[0], training=False)
 
     def floats(tensor: Any) -> Floats:
         return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
@@ -155,10 +158,14 @@ def _run_onnx(model: Any, given: UserInputs) -> UserOutputs:
 
     proto = onnx.load(model) if isinstance(model, str) else getattr(model, "model", model)
     wrapper = ModelWrapper(_without_activation_quantizers(proto))
-    entry, results = wrapper.graph.input[0].name, [out.name for out in wrapper.graph.output]
+    constant = {tensor.name for tensor in wrapper.graph.initializer}
+    entries = [one.name for one in wrapper.graph.input if one.name not in constant]
+    results = [out.name for out in wrapper.graph.output]
     collected: dict[str, list[Floats]] = {}
-    for image in given.x.astype(np.float32):
-        context = execute_onnx(wrapper, {entry: image[None]}, return_full_exec_context=True)
+    for images in zip(*given.x, strict=True):
+        singles = [image[None].astype(np.float32) for image in images]
+        values = dict(zip(entries, singles, strict=True))
+        context = execute_onnx(wrapper, values, return_full_exec_context=True)
         for name, value in context.items():
             collected.setdefault(name, []).append(np.asarray(value, dtype=np.float64))
     layers = {

@@ -43,7 +43,7 @@ def judge_exactly(door: str, seed: int, folder: Path, *, csimulation: bool = Fal
                 raise
             return f"refused by hls4ml: {type(error).__name__}: {error}"
         kind, rng = graph.mapped.input, np.random.default_rng(seed)
-        codes = rng.integers(kind.low, kind.high + 1, (16, *graph.mapped.input_view.shape))
+        codes = rng.integers(kind.low, kind.high + 1, (16, *graph.mapped.input_views[0].shape))
         x = np.ldexp(codes.astype(float), -kind.fraction)
         tensors = trace(graph.mapped.network, graph.quantize(x))
         ours = graph.as_floats(tensors, np.float64)

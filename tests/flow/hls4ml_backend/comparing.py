@@ -15,9 +15,11 @@ from systolith.hls4ml_backend import ConversionError
 SMALL = {"multipliers": 8, "quick_simulation": True, "check_csimulation": False}
 """What compiles soon; tests compare with the C simulation themselves."""
 QUANTIZED = "ap_fixed<9,3,AP_RND,AP_SAT>"
+Shapes = tuple[int, ...] | list[tuple[int, ...]]
+"""Shape of an image, channels first, or of each of several."""
 
 
-def pytorch_config(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
+def pytorch_config(model: nn.Module, shape: Shapes) -> dict[str, Any]:
     """What hls4ml makes of a PyTorch model whose images come with channels last."""
     config: dict[str, Any] = hls4ml.utils.config_from_pytorch_model(
         model,
@@ -63,7 +65,7 @@ def images(shape: tuple[int, ...], count: int, seed: int, scale: float) -> NDArr
     return (rng.normal(size=(count, *shape)) * scale).astype(np.float32)
 
 
-def quantized(model: nn.Module, shape: tuple[int, ...], **types: str) -> dict[str, Any]:
+def quantized(model: nn.Module, shape: Shapes, **types: str) -> dict[str, Any]:
     config = pytorch_config(model, shape)
     for section in config["LayerName"].values():
         for key in section["Precision"]:

@@ -42,26 +42,27 @@ def cast(values: Doubles, precision: Any) -> Doubles:
     return np.asarray(whole * unit)
 
 
-def interpret(graph: Any, x: Doubles) -> list[Doubles]:
+def interpret(graph: Any, *x: Doubles) -> list[Doubles]:
     """Compute the outputs of a graph of hls4ml, without a softmax at its end.
 
     Parameters
     ----------
     graph : hls4ml.model.ModelGraph
-        With one input.
     x : array of float64, shape (N, ...)
+        Each input.
     """
+    given = dict(zip(graph.inputs, x, strict=True))
     tensors: dict[str, Doubles] = {}
     for node in graph.get_layers():
         if node.class_name == "Input":
-            made = np.asarray(x)
+            made = np.asarray(given[node.outputs[0]])
         else:
             made = _compute(node, *(tensors[name] for name in node.inputs if name))
         if node.class_name != "Softmax":
             made = cast(made, node.get_output_variable().type.precision)
         for name in node.outputs:
             tensors[name] = made
-    return [tensors[name].reshape(len(x), -1) for name in graph.outputs]
+    return [tensors[name].reshape(len(x[0]), -1) for name in graph.outputs]
 
 
 def _compute(node: Any, *read: Doubles) -> Doubles:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -53,8 +54,8 @@ def test_the_first_layer_that_differs_is_named(
     graph = converted(tmp_path, nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     x = checks._draw_inputs(graph)
     tensors = trace(graph.mapped.network, graph.quantize(x))
-    layers = compute_layer_outputs(graph.mapped, tensors, ["_0", "_1", "_2"], x.dtype)
-    outputs = graph.as_floats(tensors, x.dtype)
+    layers = compute_layer_outputs(graph.mapped, tensors, ["_0", "_1", "_2"], np.float32)
+    outputs = graph.as_floats(tensors, np.float32)
     monkeypatch.setattr(checks, "_compile", lambda *_, **__: Stub(outputs, layers))
     assert check_csimulation(graph, tmp_path) == EQUAL
     layers["_1"][3, 1] += 1

@@ -76,7 +76,7 @@ def converted(model: nn.Module, shape: tuple[int, ...], folder: Path, **types: s
 
 def inputs(graph: Any, count: int) -> Any:
     kind = graph.mapped.input
-    shape = (count, *graph.mapped.input_view.shape)
+    shape = (count, *graph.mapped.input_views[0].shape)
     codes = np.random.default_rng(0).integers(kind.low, kind.high + 1, shape)
     return np.ldexp(codes.astype(float), -kind.fraction)
 

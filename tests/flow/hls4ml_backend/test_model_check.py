@@ -97,7 +97,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"not compared with the user's model.*not today"):
         converted = convert(model, quantized(model, (4,)), tmp_path)
     assert "not today" in converted.checks["model"]
-    nothing = UserInputs(x=np.zeros((1, 4)), channels_first=False, layers=frozenset())
+    nothing = UserInputs(x=(np.zeros((1, 4)),), channels_first=(False,), layers=frozenset())
     with pytest.raises(NotComparable, match="the configuration has no model"):
         run_user_model({}, nothing)
     with pytest.raises(NotComparable, match="PytorchModel is the path of a file"):
@@ -119,7 +119,7 @@ def test_pytorch_models_are_equal_wherever_channels_stand(conversion: str, tmp_p
     config["Model"]["ChannelsLastConversion"] = conversion
     converted = convert(model, config, tmp_path)
     assert converted.checks["model"].startswith("equal to the PyTorch model")
-    assert converted.mapped.input_view.shape == (
+    assert converted.mapped.input_views[0].shape == (
         (4, 5, 2) if conversion == "internal" else (2, 4, 5)
     )
 

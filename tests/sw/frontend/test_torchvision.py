@@ -1,14 +1,12 @@
 """Networks as torchvision writes them become integers that golden arithmetic computes, too.
 
-Blocks are written here as torchvision does. The classes themselves run where torchvision can be
-imported: the wheel of the package index is built for CUDA and does not load beside PyTorch's wheel
-for CPUs, so it is no dependency.
+Blocks are written here as torchvision does. The classes themselves run where torchvision is
+installed, as ``make test-torchvision`` does: its wheel is built for CUDA, so it is no dependency.
 """
 
-import importlib
 import warnings
 from collections.abc import Callable
-from types import ModuleType
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,26 +14,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from systolith.exchange import Format, export_onnx, import_onnx
 from systolith.frontend import IntegerModel, lower
-from systolith.network import trace
-from systolith.quant import prepare
-
-
-def _torchvision() -> ModuleType | None:
-    try:
-        return importlib.import_module("torchvision.models")
-    except (ImportError, RuntimeError):
-        return None
-
-
-TORCHVISION = _torchvision()
-CLASSES = (
-    *("mobilenet_v2", "shufflenet_v2_x0_5", "squeezenet1_1", "squeezenet1_0", "resnet18"),
-    *("mnasnet0_5", "densenet121", "regnet_x_400mf", "googlenet", "vgg11_bn", "alexnet"),
+from systolith.network import IntegerNetwork, trace
+from systolith.prune import (
+    FilterBudget,
+    FilterScore,
+    find_channel_groups,
+    remove_filters,
+    score_filters,
+    select_filters,
 )
+from systolith.quant import prepare
+from tests.support.torchvision_models import load_torchvision
+
+TORCHVISION = load_torchvision()
+CLASSES = {
+    **dict.fromkeys(("mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5"), 64),
+    **dict.fromkeys(("squeezenet1_0", "squeezenet1_1", "resnet18", "mnasnet0_5"), 64),
+    **dict.fromkeys(("densenet121", "regnet_x_400mf", "googlenet", "efficientnet_b0"), 64),
+    "vgg11_bn": 32,
+}
+"""Height and width of images, by class."""
 
 
-def assert_becomes_integers(model: nn.Module, images: Tensor) -> None:
+def assert_becomes_integers(model: nn.Module, images: Tensor) -> IntegerNetwork:
     """Assert that integer mode, golden arithmetic and fake quantization agree in every value."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of tensors that are rescaled
@@ -47,6 +50,7 @@ def assert_becomes_integers(model: nn.Module, images: Tensor) -> None:
     assert all(np.array_equal(golden[name], mirrored[name]) for name in golden)
     step = quantized.quantizer(network.layers[-1].name).step
     assert torch.equal(quantized(images), integers.logits(images) * step)
+    return network
 
 
 class ShuffleUnit(nn.Module):
@@ -145,10 +149,21 @@ def test_blocks(block: Callable[[], nn.Module]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(TORCHVISION is None, reason="torchvision cannot be imported")
+@pytest.mark.skipif(TORCHVISION is None, reason="torchvision is not installed")
 @pytest.mark.parametrize("name", CLASSES)
-def test_classes_of_torchvision(name: str) -> None:
+def test_classes_of_torchvision(name: str, tmp_path: Path) -> None:
+    """Quantized, written as ONNX and compared with ONNX Runtime, and once more without filters."""
     torch.manual_seed(0)
     settings = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-    model: nn.Module = getattr(TORCHVISION, name)(num_classes=10, **settings)
-    assert_becomes_integers(model, torch.rand(4, 3, 64, 64))
+    model: nn.Module = getattr(TORCHVISION, name)(num_classes=10, **settings).eval()
+    images = torch.rand(4, 3, CLASSES[name], CLASSES[name])
+    network = assert_becomes_integers(model, images)
+    export_onnx(network, tmp_path / "model.onnx", Format.QDQ)
+    import_onnx(tmp_path / "model.onnx")  # compares each layer with ONNX Runtime
+    groups = find_channel_groups(model, images)
+    filters = select_filters(
+        groups, score_filters(model, groups, FilterScore.L1), FilterBudget(keep=0.6)
+    )
+    small = remove_filters(model, filters, images)
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
+    assert_becomes_integers(small, images)

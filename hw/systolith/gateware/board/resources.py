@@ -9,15 +9,15 @@ from systolith.plan import Memories
 
 __all__ = ["SERVER_LUTS", "server_resources"]
 
-SERVER_LUTS, SERVER_FLIP_FLOPS = 1050, 350
+SERVER_LUTS, SERVER_FLIP_FLOPS = 1075, 350
 """LUTs and flip-flops of a server of one output without its stores.
 
 Measured for ECP5 with ``python -m benchmarks.physical.board``.
 """
 
 
-OUTPUT_LUTS, OUTPUT_FLIP_FLOPS = 250, 100
-"""LUTs and flip-flops of each output behind the first, without its store."""
+OUTPUT_LUTS, CLASS_LUTS, OUTPUT_FLIP_FLOPS = 90, 70, 100
+"""LUTs of each output behind the first, without its store, and of its class; flip-flops of both."""
 
 
 def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
@@ -42,14 +42,16 @@ def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
             stores = _stores(output)
             result_luts += max(_select_luts(store, block) for store in stores)
             result_blocks += max(store.blocks(block) for store in stores)
-    more = len(network.outputs) - 1
+    others = network.outputs[1:]
+    vectors = [name for name in others if len(network.tensors[name].shape) == 1]
     return Resources(
         luts=SERVER_LUTS
-        + more * OUTPUT_LUTS
+        + len(others) * OUTPUT_LUTS
+        + len(vectors) * CLASS_LUTS
         + result_luts
         + max(_select_luts(store, block) for store in image),
         block_rams=max(store.blocks(block) for store in image) + result_blocks,
-        flip_flops=SERVER_FLIP_FLOPS + more * OUTPUT_FLIP_FLOPS,
+        flip_flops=SERVER_FLIP_FLOPS + len(others) * OUTPUT_FLIP_FLOPS,
     )
 
 
