@@ -160,3 +160,13 @@ def test_upsampling_as_keras_3_writes_it(kind: str, tmp_path: Path) -> None:
     x = file.reshape(file.apply(kind, [x, file.numbers(*times)], repeated), 1, 6, 4, 2)
     layers = file.check(tmp_path, file.convolve(x, 2, (2, 2))).network.layers
     assert [type(layer) for layer in layers] == [Conv2d, Upsample, Conv2d]
+
+
+def test_bilinear_resizing_is_refused_with_a_rewrite(tmp_path: Path) -> None:
+    file = Moves((1, 3, 4, 2))
+    inputs = [file.convolve(0, 2, (1, 1)), file.numbers(6, 8)]
+    file.outputs = [file.apply("RESIZE_BILINEAR", inputs, (1, 6, 8, 2), "ResizeBilinearOptions")]
+    with pytest.raises(TfliteError) as error:
+        import_tflite(file.write(tmp_path / "m.tflite"))
+    (problem,) = error.value.problems
+    assert problem.endswith(": is not supported; use RESIZE_NEAREST_NEIGHBOR by whole numbers")
