@@ -30,7 +30,8 @@ def in_parts(
     ``a - b`` becomes ``a + (-b)``, ``torch.add(a, b, alpha=2)`` becomes ``a + b * 2``, padding with
     a number v becomes padding of ``x - v`` with zeros, plus v, ``F.glu(x, 1)`` becomes the product
     of one half of x and the sigmoid of the other, and bilinear interpolation an average of repeated
-    pixels.
+    pixels. ``x[:, :, -1]``, one of several rows or columns, becomes ``x[:, :, -1:]`` without the
+    axis of length 1.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def in_parts(
     if func is F.interpolate:
         return _interpolate(args, kwargs)
     name = str(getattr(func, "__name__", ""))
+    if name in ("__getitem__", "getitem", "select"):
+        return _one_of_several(name, args, kwargs)
     if name not in _SUMS:
         return None
     given = dict(zip(("input", "other"), args, strict=False)) | dict(kwargs)
@@ -74,6 +77,38 @@ _SUMS = {
     *("add", "add_", "sub", "sub_", "subtract", "subtract_", "rsub", "__rsub__"),
 }
 """Names of sums and differences."""
+
+
+def _one_of_several(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Callable[[], Tensor] | None:
+    """Split an index with a number of a row or column into a slice and an index without effect."""
+    given = dict(zip(("input", "dim", "index"), args, strict=False)) | dict(kwargs)
+    if name != "select":
+        given = {"input": args[0], "index": args[1]}
+    elif given.keys() != {"input", "dim", "index"} or type(given["dim"]) is not int:
+        return None
+    x, index = given["input"], given["index"]
+    if not isinstance(x, Tensor):
+        return None
+    if name == "select":
+        index = (*[slice(None)] * (given["dim"] % x.ndim), index)
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if any(part is not Ellipsis and type(part) not in (int, slice) for part in parts):
+        return None
+    if Ellipsis in parts:
+        place = parts.index(Ellipsis)
+        parts[place : place + 1] = [slice(None)] * (x.ndim + 1 - len(parts))
+    chosen = [axis for axis, part in enumerate(parts) if type(part) is int]
+    if not any(axis > 1 and x.shape[axis] > 1 for axis in chosen):
+        return None
+    slices, numbers = list(parts), [slice(None)] * len(parts)
+    for axis in chosen:
+        slices[axis], numbers[axis] = slice(None), parts[axis]
+        if axis > 1:
+            start = parts[axis] % x.shape[axis]
+            slices[axis], numbers[axis] = slice(start, start + 1), 0
+    return lambda: x[tuple(slices)][tuple(numbers)]
 
 
 def _gate(input: Tensor, dim: int = -1) -> Tensor:

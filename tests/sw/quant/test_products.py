@@ -107,7 +107,20 @@ def test_functions_of_one_tensor_are_a_table() -> None:
     assert Multiply not in kinds and Table in kinds
 
 
-def test_rows_are_refused() -> None:
-    model = Gated(lambda x: functional.avg_pool2d(x, (1, 3)), torch.mul).eval()
-    with pytest.raises(UnsupportedModelError, match=r"is multiplied, so it needs one value, one"):
-        prepare(model, IMAGES)
+@pytest.mark.parametrize("combine", [torch.mul, torch.add, lambda x, s: s + x])
+@pytest.mark.parametrize("size", [(3, 1), (1, 3), (1, 1)])
+def test_a_row_a_column_or_a_pixel_is_repeated(
+    combine: Callable[[Tensor, Tensor], Tensor], size: tuple[int, int]
+) -> None:
+    network = _agreeing(Gated(nn.AdaptiveAvgPool2d(size), combine))
+    (repeated,) = (layer for layer in network.layers if isinstance(layer, Upsample))
+    assert repeated.factors == (3 // size[0], 3 // size[1])
+
+
+@pytest.mark.parametrize("combine", [torch.mul, torch.add])
+def test_a_vector_along_the_rows_of_all_images_is_refused(
+    combine: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    model = Gated(lambda x: x.mean((2, 3))[:, :2], combine).eval()
+    with pytest.raises(UnsupportedModelError, match=r"is repeated to \(3, 2, 2\), so each axis"):
+        prepare(model, IMAGES[:, :, :4, :4])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.frontend import IntegerModel, lower
-from systolith.network import Add, AvgPool2d, Pad2d, Table, Upsample, trace
+from systolith.network import Add, AvgPool2d, Conv2d, Flatten, Pad2d, Table, Upsample, trace
 from systolith.quant import UnsupportedModelError, prepare
 from systolith.trace import record
 
@@ -29,6 +29,17 @@ class TwoBranches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.last(self.combine(F.relu(self.a(x)), self.b(x)))
         return y
+
+
+class Taken(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, take: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.take = take
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.take(x)
 
 
 def kinds_of(combine: Combine) -> list[type]:
@@ -88,6 +99,30 @@ def test_a_stack_that_is_summed_is_an_addition(combine: Combine, additions: int)
 def test_a_border_of_any_number_is_one_of_zeros(combine: Combine) -> None:
     kinds = kinds_of(combine)
     assert (kinds.count(Pad2d), kinds.count(Table)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda x: x[:, :, -1],
+        lambda x: x[..., 2, :],
+        lambda x: x[:, :, 1:, 0],
+        lambda x: x.select(3, -2),
+        lambda x: torch.select(x, 2, 0),
+        lambda x: x[:, :, 3, 4],
+    ],
+)
+def test_one_row_or_column_is_cut_out(take: Callable[[Tensor], Tensor]) -> None:
+    model = TwoBranches(lambda a, b: a)
+    model.last = nn.Identity()
+    model = nn.Sequential(model, Taken(take)).eval()
+    quantized = prepare(model, IMAGES).eval()
+    with torch.no_grad():
+        wanted, got = model(IMAGES), quantized(IMAGES)
+    assert got.shape == wanted.shape
+    assert float((got - wanted).abs().max() / wanted.abs().max()) < 0.02
+    kinds = [type(layer) for layer in lower(quantized).layers]
+    assert kinds in ([Conv2d, Pad2d], [Conv2d, Pad2d, Flatten])
 
 
 def test_functions_of_one_tensor_are_one_table() -> None:

@@ -195,6 +195,9 @@ class Reader(Multiplying):
                 self.settle(node)
             case _:
                 known = len(self.problems)
+                if isinstance(operation, AddUp) and self._repeats(node):
+                    self._add_repeated(node, name, operation)
+                    return
                 self._check_shapes(node)
                 operation = self.fold_into(node, operation)
                 read = inputs_of(node) if isinstance(operation, AddUp | Join) else [first]
@@ -206,6 +209,18 @@ class Reader(Multiplying):
                 self.add_layer(node, name, operation, inputs)
                 if isinstance(operation, Convolve) and operation.phases is not None:
                     self.add_moves(node, name, operation)
+
+    def _repeats(self, node: fx.Node) -> bool:
+        """Whether one of the images that a node reads is repeated over an axis."""
+        shapes = {self.shape_of(source) for source in inputs_of(node)}
+        return len(shapes) > 1 and len(self.shape_of(node)) == 3
+
+    def _add_repeated(self, node: fx.Node, name: str, operation: AddUp) -> None:
+        """Make a sum of images of which one is repeated."""
+        for source in node.all_input_nodes:
+            self.compute_scales(source)
+        if not self.settle(node) and (inputs := self.spread(node)) is not None:
+            self.add_layer(node, name, operation, inputs)
 
     def _is_function(self, node: fx.Node) -> bool:
         """Whether a node's value is a function of each value of a layer."""

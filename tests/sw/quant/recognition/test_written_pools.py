@@ -12,7 +12,7 @@ from systolith.network import AvgPool2d, MaxPool2d
 from systolith.quant import prepare
 from systolith.quant.layers.requantizing import Activation
 from systolith.quant.recognition import read_network
-from systolith.quant.recognition.operations import AveragePool, ToVectors
+from systolith.quant.recognition.operations import AveragePool, MaxPool, Pad, ToVectors
 from tests.support.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 
 
@@ -50,6 +50,14 @@ def test_a_mean_over_columns_needs_to_keep_the_axis() -> None:
     assert problems_of(Written(lambda m, x: F.max_pool1d(m.a(x).mean(3), 2))) == [
         "'mean' (method mean): needs keepdim=True, or a flattening behind it"
     ]
+
+
+@pytest.mark.parametrize("activation", [nn.LeakyReLU(0.1), nn.Identity()])
+def test_zeros_around_negative_values_may_be_the_greatest(activation: nn.Module) -> None:
+    padded = nn.Sequential(activation, nn.ZeroPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, 1))
+    model = Written(lambda m, x: padded(m.a(x) - 1.0))
+    layers = assert_computes_the_same(model)
+    assert [type(layer.operation) for layer in layers][-2:] == [Pad, MaxPool]
 
 
 def test_a_mean_over_columns_may_be_the_result() -> None:

@@ -3,7 +3,6 @@
 from torch import fx
 
 from systolith.network import INPUT
-from systolith.quant.layers.requantizing import Activation
 from systolith.quant.recognition.gathering.following import Following
 from systolith.quant.recognition.gathering.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.quant.recognition.operations import (
@@ -97,7 +96,7 @@ class Carrying(Following):
     def _activated(self, node: fx.Node) -> bool:
         """Whether the layer that computes a node's value ends in a ReLU or ReLU6."""
         layer = self.layers.get(self.sources[node])
-        return layer is not None and layer.activation is not Activation.NONE
+        return layer is not None and layer.activation.rectifies
 
     def settle_output(self, node: fx.Node) -> None:
         """Make layers of padding and scales at the output of the model, or refuse them."""
