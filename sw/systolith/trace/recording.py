@@ -182,7 +182,8 @@ class _Recorder(TorchFunctionMode):
             problems.append("forward() (model): needs to return what a layer computes")
             return (), None
         if len(nodes) > 1:
-            nodes = [self._copy(node) for node in nodes]
+            values = self.recording.values  # what changed through a view has none
+            nodes = [self._copy(node) if node in values else node for node in nodes]
         return tuple(nodes), tree_map(lambda tensor: next(numbers), result)
 
     def _copy(self, node: fx.Node) -> fx.Node:

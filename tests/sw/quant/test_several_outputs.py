@@ -169,6 +169,17 @@ def test_channels_of_outputs_stay_when_filters_leave() -> None:
             assert large.shape == (8, 5, 6, 6) and small.shape == (8, 3)
 
 
+def test_an_output_that_changed_through_a_view_is_refused() -> None:
+    def forward(m: Written, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = m.a(x)
+        y = x
+        x.mul_(x[:, :1])
+        return x, y
+
+    with pytest.raises(UnsupportedModelError, match="changes in place what is read later"):
+        prepare(Written(forward).eval(), torch.rand(4, 3, 8, 8))
+
+
 MOVES = [
     lambda x: x.permute(0, 2, 3, 1),
     lambda x: x.view(len(x), 2, 2, 6, 6).permute(0, 1, 3, 4, 2).contiguous(),
