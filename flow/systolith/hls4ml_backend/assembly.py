@@ -1,6 +1,5 @@
-"""The layers of an integer network while a graph is mapped."""
+"""From values of hls4ml to layers of an integer network, while a graph is mapped."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,10 +8,10 @@ import numpy as np
 from systolith.hls4ml_backend.fixed_type import FixedType
 from systolith.hls4ml_backend.form import Cast, Form, act_type, choose_substitute, refine
 from systolith.hls4ml_backend.layers.functions import Lookup
+from systolith.hls4ml_backend.made_layers import MadeLayers
 from systolith.hls4ml_backend.tabulation import tabulate
 from systolith.hls4ml_backend.tensors import Make, PendingTensor, TraceRecipe, image_view
 from systolith.network import (
-    INPUT,
     MAX_ACT_BITS,
     MAX_TABLE_BITS,
     ActType,
@@ -20,7 +19,6 @@ from systolith.network import (
     Concat,
     Conv2d,
     IntArray,
-    IntegerNetwork,
     Layer,
     NetworkError,
     Pad2d,
@@ -32,51 +30,22 @@ from systolith.network import (
 
 __all__ = ["Assembly"]
 
-TAKEN = {f"o_{number}" for number in range(64)} | {
-    INPUT,
-    "i",
-    "o",
-    "clk",
-    "rst",
-    "load",
-    "loaded",
-    "overflow",
-}
-"""Signal names of the design that no layer may have."""
 PLAIN = Requantize(multiplier=[1], shift=[0])  # type: ignore[arg-type]
 NARROW = ActType(bits=2, signed=True)
 
 
-class Assembly:
-    """The layers, tensors and problems so far.
+class Assembly(MadeLayers):
+    """Turns values of hls4ml into layers and tensors of the network.
 
     Attributes
     ----------
-    problems : list of str
-    layers : list of Layer
     recipes : dict of str to TraceRecipe
         How to compute the output of each layer of hls4ml.
-    origins : dict of str to str
-        Layer of hls4ml, by layer of the network.
     """
 
     def __init__(self) -> None:
-        self.problems: list[str] = []
-        self.layers: list[Layer] = []
+        super().__init__()
         self.recipes: dict[str, TraceRecipe] = {}
-        self._tensors: dict[str, Tensor] = {}
-        self._names = set(TAKEN)
-        self.origins: dict[str, str] = {}
-
-    def add_input(self, tensor: Tensor) -> None:
-        """Set the network's input."""
-        self._tensors[INPUT] = tensor
-
-    def refuse(self, layer: str, problem: str) -> None:
-        """Report a problem of a layer, once."""
-        text = f"layer '{layer}': {problem}"
-        if text not in self.problems:
-            self.problems.append(text)
 
     def accumulate(
         self,
@@ -106,7 +75,7 @@ class Assembly:
         Value or None
             None if there is no such layer; the problem was reported.
         """
-        tensors = [self._tensors[value.source] for value in inputs]
+        tensors = [self.tensors[value.source] for value in inputs]
         name = self.claim_name(layer)
         try:
             trial = make(name, PLAIN, NARROW)
@@ -141,7 +110,7 @@ class Assembly:
         self, layer: str, made: Layer, read: PendingTensor, view: int
     ) -> PendingTensor | None:
         """Append a layer without accumulators, which keeps the type of its input."""
-        tensor = self._tensors[read.source]
+        tensor = self.tensors[read.source]
         if problems := list(made.problems([tensor.shape])):
             for problem in problems:
                 self.refuse(layer, problem)
@@ -150,8 +119,7 @@ class Assembly:
         output_view = self._find_view(layer, (channels, height, width), view)
         if output_view is None:
             return None
-        self.layers.append(made)
-        self._tensors[made.name] = Tensor(shape, tensor.type)
+        self.keep(made, shape, tensor.type)
         return replace(
             read,
             source=made.name,
@@ -171,13 +139,12 @@ class Assembly:
     ) -> PendingTensor:
         """Append a concatenation; `read` is a value of its first input with the joined form."""
         shape = (channels, *read.shape[1:])
-        self.layers.append(made)
-        self._tensors[made.name] = Tensor(shape, self._tensors[read.source].type)
+        self.keep(made, shape, self.type_of(read))
         return replace(read, source=made.name, view=view, shape=shape)
 
     def negate(self, layer: str, read: PendingTensor) -> PendingTensor | None:
         """Append a change of sign: a table, or for wide tensors a depthwise convolution."""
-        tensor, form = self._tensors[read.source], read.form
+        tensor, form = self.tensors[read.source], read.form
         output = act_type(-form.high, -form.low)
         if output is None:
             self.refuse(
@@ -204,8 +171,7 @@ class Assembly:
                 weight_bits=2,
                 groups=channels,
             )
-        self.layers.append(made)
-        self._tensors[name] = Tensor(tensor.shape, output)
+        self.keep(made, tensor.shape, output)
         negated = Form(fraction=form.fraction, low=-form.high, high=-form.low)
         return replace(read, source=name, form=negated)
 
@@ -231,7 +197,7 @@ class Assembly:
         image = (channels, height, width)
         name = self.claim_name(layer)
         assert form.type is not None
-        self._tensors[name] = Tensor(image, form.type)
+        self.tensors[name] = Tensor(image, form.type)
         view = image_view(image, len(shape))
         assert view is not None
         return PendingTensor(source=name, form=form, view=view, shape=image)
@@ -246,10 +212,6 @@ class Assembly:
             view=value.view,
             padding=value.padding,
         )
-
-    def type_of(self, value: PendingTensor) -> ActType:
-        """Give the type of a tensor of the network."""
-        return self._tensors[value.source].type
 
     def make_tensor(
         self, layer: str, value: PendingTensor, wanted: FixedType | None = None
@@ -299,15 +261,6 @@ class Assembly:
             source, form = self._append(layer, source, make, form, value.shape)
         return replace(value, source=source, make=None, steps=(), form=form)
 
-    def make_network(self, outputs: Sequence[str], name: str) -> IntegerNetwork:
-        """Make the network; raises NetworkError if its layers do not fit together."""
-        return IntegerNetwork(
-            input=self._tensors[INPUT],
-            layers=tuple(self.layers),
-            outputs=tuple(outputs),
-            name=_identifier(name),
-        )
-
     def pad(self, layer: str, value: PendingTensor) -> PendingTensor | None:
         """Make the zeros around an image a layer of their own; negative padding cuts off."""
         if not any(value.padding):
@@ -323,7 +276,7 @@ class Assembly:
 
     def _append_lookup(self, layer: str, source: str, step: Lookup, form: Form) -> tuple[str, Form]:
         """Append the table of a function, or its thresholds; report a problem."""
-        tensor = self._tensors[source]
+        tensor = self.tensors[source]
         tabulated = tabulate(step, form, tensor.type)
         if isinstance(tabulated, str):
             self.refuse(layer, tabulated)
@@ -336,15 +289,8 @@ class Assembly:
             made = Table(name=name, input=source, values=tabulated.values, output=tabulated.output)
         else:
             assert tabulated.requantize is not None
-            made = AvgPool2d(
-                name=name,
-                input=source,
-                kernel_size=(1, 1),
-                requantize=tabulated.requantize,
-                output=tabulated.output,
-            )
-        self.layers.append(made)
-        self._tensors[name] = Tensor(tensor.shape, tabulated.output)
+            made = _rescale(name, source, tabulated.requantize, tabulated.output)
+        self.keep(made, tensor.shape, tabulated.output)
         return name, tabulated.form
 
     def _widen(
@@ -359,7 +305,7 @@ class Assembly:
         """Append a layer unless the tensor has exactly the wanted type and fraction."""
         output = ActType(bits=max(wanted.width, 1 + int(wanted.signed)), signed=wanted.signed)
         exact = form.fraction == wanted.fraction and make is None and form.changes_nothing
-        if exact and self._tensors[source].type == output:
+        if exact and self.tensors[source].type == output:
             return source, form
         finer = wanted.fraction - form.fraction
         refined = refine(form, finer) if finer else form
@@ -405,28 +351,13 @@ class Assembly:
         if make is not None:
             made = make(name, form.requantize(output), output)
         else:
-            made = AvgPool2d(
-                name=name,
-                input=source,
-                kernel_size=(1, 1),
-                requantize=form.requantize(output),
-                output=output,
-            )
-        self.layers.append(made)
-        self._tensors[name] = Tensor(shape, output)
+            made = _rescale(name, source, form.requantize(output), output)
+        self.keep(made, shape, output)
         return name, Form(fraction=form.fraction, low=form.low, high=form.high)
 
-    def claim_name(self, layer: str) -> str:
-        """Choose an unused name for a layer."""
-        base = _identifier(layer)
-        name, number = base, 2
-        while name in self._names:
-            name, number = f"{base}_{number}", number + 1
-        self._names.add(name)
-        self.origins[name] = layer
-        return name
 
-
-def _identifier(name: str) -> str:
-    text = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return f"n{text}" if not text or text[0].isdigit() else text
+def _rescale(name: str, source: str, requantize: Requantize, output: ActType) -> AvgPool2d:
+    """Make a layer that only requantizes: an average of one pixel."""
+    return AvgPool2d(
+        name=name, input=source, kernel_size=(1, 1), requantize=requantize, output=output
+    )

@@ -14,7 +14,7 @@ from systolith.prune import MaskSet
 from systolith.quant.config import QuantConfig, UnsupportedModelError
 from systolith.quant.layers.requantizing import Activation
 from systolith.quant.layers.transposed import QuantConvTranspose2d
-from systolith.quant.layers.weighted import QuantConv2d, QuantLinear
+from systolith.quant.layers.weighted import QuantConv2d, QuantLinear, WeightedSettings
 from systolith.quant.layers.weightless import (
     QuantAdd,
     QuantAvgPool2d,
@@ -188,15 +188,9 @@ class _Builder:
                 return self._convolution(layer, operation)
             case MatrixMultiply():
                 linear = operation.module
-                return QuantLinear(
-                    linear if layer.norm is None else fold_batch_norm(linear, layer.norm),
-                    activation=layer.activation,
-                    weight_quantizer=self._weight_quantizer(layer, operation),
-                    output=self._output(layer),
-                    mask=self._masks.get(layer.weight),
-                    pattern=self._pattern(layer),
-                    slope=layer.slope,
-                )
+                if layer.norm is not None:
+                    linear = fold_batch_norm(linear, layer.norm)
+                return QuantLinear(linear, **self._weighted(layer, operation))
             case AddUp():
                 return QuantAdd(layer.activation, self._output(layer), layer.slope)
             case Product():
@@ -247,16 +241,19 @@ class _Builder:
             kind = partial(QuantConvTranspose2d, phases=operation.phases)
         if layer.norm is not None:
             conv = fold_batch_norm(conv, layer.norm)
-        return kind(
-            conv,
-            padding=operation.padding,
-            activation=layer.activation,
-            weight_quantizer=self._weight_quantizer(layer, operation),
-            output=self._output(layer),
-            mask=self._mask(layer),
-            pattern=self._pattern(layer),
-            slope=layer.slope,
-        )
+        return kind(conv, padding=operation.padding, **self._weighted(layer, operation))
+
+    def _weighted(
+        self, layer: FloatLayer, operation: Convolve | MatrixMultiply
+    ) -> WeightedSettings:
+        return {
+            "activation": layer.activation,
+            "weight_quantizer": self._weight_quantizer(layer, operation),
+            "output": self._output(layer),
+            "mask": self._mask(layer),
+            "pattern": self._pattern(layer),
+            "slope": layer.slope,
+        }
 
     def _mask(self, layer: FloatLayer) -> Tensor | None:
         mask = self._masks.get(layer.weight)

@@ -1,7 +1,6 @@
 import re
 import warnings
 from copy import deepcopy
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from systolith.data import Dataset, load_digits, shift_images
+from systolith.data import load_digits, shift_images
 from systolith.foundation import no_progress
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import SRSTE, ScorePruner
@@ -25,40 +24,12 @@ from systolith.train import (
     fit,
 )
 from systolith.train.optimizers import anneal
-
-
-def _data() -> Dataset:
-    """Two classes: bright in the left or the right half."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(100) % 2
-    images = torch.rand(100, 1, 4, 4, generator=generator) * 0.4
-    images[labels == 0, :, :, :2] += 0.5
-    images[labels == 1, :, :, 2:] += 0.5
-    return Dataset(
-        name="halves",
-        train_images=images[:70],
-        train_labels=labels[:70],
-        test_images=images[70:],
-        test_labels=labels[70:],
-    )
-
-
-def _model() -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3),
-            nn.BatchNorm2d(4),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Dropout(0.2),
-            nn.Linear(16, 2),
-        )
+from tests.support.halves import make_classifier, make_halves
 
 
 @pytest.mark.parametrize("algorithm", Algorithm)
 def test_learns(algorithm: Algorithm) -> None:
-    model, data = _model(), _data()
+    model, data = make_classifier(), make_halves()
     assert evaluate(model, data.test_images, data.test_labels) < 0.9
     fit(model, data, epochs=8, batch_size=16, learning_rate=0.02, algorithm=algorithm)
     assert evaluate(model, data.test_images, data.test_labels) == 1.0
@@ -68,10 +39,10 @@ def test_learns(algorithm: Algorithm) -> None:
 def test_the_seed_decides_everything_and_the_global_one_nothing() -> None:
     states = []
     for seed, global_seed in ((1, 0), (1, 99), (2, 0)):
-        model = _model()
+        model = make_classifier()
         torch.manual_seed(global_seed)
         before = torch.random.get_rng_state()
-        fit(model, _data(), epochs=2, batch_size=16, augment=shift_images, seed=seed)
+        fit(model, make_halves(), epochs=2, batch_size=16, augment=shift_images, seed=seed)
         assert torch.equal(before, torch.random.get_rng_state())
         states.append(model.state_dict())
     first, again, other = states
@@ -87,7 +58,7 @@ def test_the_seed_decides_the_order_of_images() -> None:
         return images
 
     for seed in (1, 2):
-        fit(_model(), _data(), epochs=2, batch_size=70, augment=remember, seed=seed)
+        fit(make_classifier(), make_halves(), epochs=2, batch_size=70, augment=remember, seed=seed)
     assert len({str(images.tolist()) for images in seen}) == 4
 
 
@@ -106,7 +77,7 @@ def test_interrupted_training_resumes_with_identical_results(
         sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
         fit(
             model,
-            _data(),
+            make_halves(),
             epochs=4,
             batch_size=16,
             augment=shift_images,
@@ -120,16 +91,16 @@ def test_interrupted_training_resumes_with_identical_results(
         if progress.epoch == 3:
             raise _Interruption
 
-    straight, resumed = _model(), _model()
+    straight, resumed = make_classifier(), make_classifier()
     train(straight, no_progress, None)
     with pytest.raises(_Interruption):
-        train(_model(), interrupt, checkpoint)
+        train(make_classifier(), interrupt, checkpoint)
     epochs: list[int] = []
     train(resumed, lambda progress: epochs.append(progress.epoch), checkpoint)
     assert epochs == [3, 4]
     wanted, actual = straight.state_dict(), resumed.state_dict()
     assert all(torch.equal(wanted[name], actual[name]) for name in wanted)
-    third = _model()
+    third = make_classifier()
     train(third, interrupt, checkpoint)
     assert all(torch.equal(wanted[name], third.state_dict()[name]) for name in wanted)
 
@@ -142,20 +113,20 @@ def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:
             raise _Interruption
 
     with pytest.raises(_Interruption):
-        fit(_model(), _data(), epochs=3, progress=interrupt, checkpoint=checkpoint)
+        fit(make_classifier(), make_halves(), epochs=3, progress=interrupt, checkpoint=checkpoint)
     with pytest.raises(
         CheckpointError, match=r"other training.*epochs is 4, was 3; seed is 1, was 0$"
     ):
-        fit(_model(), _data(), epochs=4, seed=1, checkpoint=checkpoint)
+        fit(make_classifier(), make_halves(), epochs=4, seed=1, checkpoint=checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="cannot be read; remove it to start anew: "):
-        fit(_model(), _data(), epochs=3, checkpoint=checkpoint)
+        fit(make_classifier(), make_halves(), epochs=3, checkpoint=checkpoint)
 
 
 def test_reports_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("systolith.train.fit"), "REPORT_SECONDS", 0.0)
     reports: list[EpochProgress] = []
-    fit(_model(), _data(), epochs=2, batch_size=16, progress=reports.append)
+    fit(make_classifier(), make_halves(), epochs=2, batch_size=16, progress=reports.append)
     assert [(p.epoch, p.step, p.steps) for p in reports] == [
         (epoch, step, 5) for epoch in (1, 2) for step in range(1, 6)
     ]
@@ -173,14 +144,14 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
 def test_reports_the_density_of_what_is_pruned() -> None:
     reports: list[EpochProgress] = []
     sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
-    fit(_model(), _data(), epochs=1, sparsifier=sparsifier, progress=reports.append)
-    fit(_model(), _data(), epochs=1, progress=reports.append)
+    fit(make_classifier(), make_halves(), epochs=1, sparsifier=sparsifier, progress=reports.append)
+    fit(make_classifier(), make_halves(), epochs=1, progress=reports.append)
     assert [report.density for report in reports] == [0.25, 1.0]
 
 
 def test_reports_the_density_of_frozen_masks() -> None:
     """A quantized model holds its masks; no sparsifier is needed to count what they keep."""
-    model, data, reports = _model(), _data(), list[EpochProgress]()
+    model, data, reports = make_classifier(), make_halves(), list[EpochProgress]()
     masks = ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}).masks(model)
     quantized = prepare(model, data.train_images[:8], masks=masks)
     fit(quantized, data, epochs=1, progress=reports.append)
@@ -188,28 +159,22 @@ def test_reports_the_density_of_frozen_masks() -> None:
 
 
 def test_bfloat16_trains_float32_weights() -> None:
-    model, data = _model(), _data()
+    model, data = make_classifier(), make_halves()
     fit(model, data, epochs=8, batch_size=16, learning_rate=0.02, precision=Precision.BFLOAT16)
     assert evaluate(model, data.test_images, data.test_labels) == 1.0
     assert all(value.dtype == torch.float32 for value in model.parameters())
 
 
-def test_empty_parts_are_refused() -> None:
-    data = _data()
-    empty = replace(data, train_images=data.train_images[:0], train_labels=data.train_labels[:0])
-    with pytest.raises(ValueError, match="^data set 'halves' needs training images, got none$"):
-        fit(_model(), empty, epochs=1)
-    message = (
-        "evaluation needs images and a whole number for each, got images of (0, 1, 4, 4) and "
-        "torch.int64 labels of (0,)"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        evaluate(_model(), data.test_images[:0], data.test_labels[:0])
-
-
 def test_reports_after_each_epoch() -> None:
     reports: list[EpochProgress] = []
-    fit(_model(), _data(), epochs=3, batch_size=16, phase="warm-up", progress=reports.append)
+    fit(
+        make_classifier(),
+        make_halves(),
+        epochs=3,
+        batch_size=16,
+        phase="warm-up",
+        progress=reports.append,
+    )
     assert [(p.phase, p.epoch, p.epochs) for p in reports] == [
         ("warm-up", epoch, 3) for epoch in (1, 2, 3)
     ]
@@ -219,7 +184,7 @@ def test_reports_after_each_epoch() -> None:
 
 
 def test_sparsifier_prunes_while_training() -> None:
-    model, data = _model(), _data()
+    model, data = make_classifier(), make_halves()
     sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
     fit(model, data, epochs=8, batch_size=16, learning_rate=0.02, sparsifier=sparsifier)
     masks = sparsifier.masks(model)
@@ -229,9 +194,9 @@ def test_sparsifier_prunes_while_training() -> None:
 
 
 def test_no_epochs_change_nothing() -> None:
-    model = _model()
+    model = make_classifier()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fit(model, _data(), epochs=0)
+    fit(model, make_halves(), epochs=0)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -243,8 +208,8 @@ def test_refuses_numbers_out_of_range_all_at_once() -> None:
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fit(
-            _model(),
-            _data(),
+            make_classifier(),
+            make_halves(),
             epochs=-1,
             learning_rate=0,
             warmup=1.5,
@@ -254,12 +219,12 @@ def test_refuses_numbers_out_of_range_all_at_once() -> None:
 
 
 def test_gradients_are_clipped_to_their_norm() -> None:
-    start, states = _model().state_dict(), []
+    start, states = make_classifier().state_dict(), []
     for clip_norm in (None, 1e3, 1e-3):
-        model = _model()
+        model = make_classifier()
         fit(
             model,
-            _data(),
+            make_halves(),
             epochs=1,
             batch_size=70,
             learning_rate=1.0,
@@ -270,11 +235,11 @@ def test_gradients_are_clipped_to_their_norm() -> None:
         states.append(model.state_dict())
     plain, loose, tight = states
     assert all(torch.equal(plain[name], loose[name]) for name in plain)
-    moved = [tight[name] - start[name] for name, _ in _model().named_parameters()]
+    moved = [tight[name] - start[name] for name, _ in make_classifier().named_parameters()]
     norm = torch.cat([part.flatten() for part in moved]).norm()
     assert norm == pytest.approx(1e-3 * (1 + 0.9), rel=1e-3)  # Nesterov's first step
     with pytest.raises(ValueError, match=r"^clip_norm must be positive, got 0$"):
-        fit(_model(), _data(), epochs=1, clip_norm=0)
+        fit(make_classifier(), make_halves(), epochs=1, clip_norm=0)
 
 
 def test_a_loss_that_is_no_number_is_an_error() -> None:
@@ -283,7 +248,7 @@ def test_a_loss_that_is_no_number_is_an_error() -> None:
         "try a learning_rate below 1e+30"
     )
     with pytest.raises(DivergedError, match=f"^{re.escape(message)}$"):
-        fit(_model(), _data(), epochs=1, batch_size=16, learning_rate=1e30)
+        fit(make_classifier(), make_halves(), epochs=1, batch_size=16, learning_rate=1e30)
 
 
 def test_a_model_that_forgets_its_classes_is_warned_of() -> None:
@@ -303,103 +268,13 @@ def test_a_model_that_forgets_its_classes_is_warned_of() -> None:
         fit(model, data, learning_rate=50.0, phase="again", **steps)
 
 
-def test_evaluate_leaves_the_mode_as_it_is_and_takes_functions() -> None:
-    model, data = _model().train(), _data()
-    evaluate(model, data.test_images, data.test_labels)
-    assert model.training
-    right = torch.nn.functional.one_hot(data.test_labels)
-    assert evaluate(lambda images: right, data.test_images, data.test_labels) == 1.0
-    assert evaluate(lambda images: -right, data.test_images, data.test_labels) == 0.0
-
-
-def _changed(**parts: Tensor) -> Dataset:
-    return replace(_data(), **parts)
-
-
-def _named(outputs: int) -> nn.Sequential:
-    model = _model()
-    model[-1] = nn.Linear(16, outputs)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("model", "data", "problem"),
-    [
-        (
-            _named(5),
-            _changed(train_labels=torch.arange(70) % 10),
-            (
-                "training labels of data set 'halves' must lie in 0..4, as the model has 5 "
-                "outputs, got 0..9"
-            ),
-        ),
-        (
-            _named(2),
-            _changed(train_labels=torch.arange(70) % 2 - 1),
-            (
-                "training labels of data set 'halves' must lie in 0..1, as the model has 2 "
-                "outputs, got -1..0"
-            ),
-        ),
-        (
-            nn.Sequential(nn.Conv2d(1, 2, 4)),
-            _data(),
-            (
-                "a classifier must give logits of shape (N, classes), got (2, 2, 1, 1); flatten "
-                "before returning"
-            ),
-        ),
-        (
-            nn.Sequential(nn.Conv2d(3, 2, 3)),
-            _data(),
-            (
-                "images of shape (70, 1, 4, 4) do not fit the model: Given groups=1, weight of "
-                "size [2, 3, 3, 3], expected input[2, 1, 4, 4] to have 3 channels, but got 1 "
-                "channels instead"
-            ),
-        ),
-        (
-            _named(2),
-            _changed(train_images=torch.full((70, 1, 4, 4), torch.nan)),
-            "training images of data set 'halves' must be finite, got NaN or infinite pixels",
-        ),
-    ],
-)
-def test_refuses_data_that_does_not_fit_the_model_before_training(
-    model: nn.Module, data: Dataset, problem: str
-) -> None:
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
-        fit(model, data, epochs=1)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    fit(model, data, epochs=0)
-
-
-@pytest.mark.parametrize(("batch_size", "left"), [(1, 1), (23, 1), (69, 1)])
-def test_refuses_batches_of_one_image_that_a_batch_norm_cannot_average(
-    batch_size: int, left: int
-) -> None:
-    assert len(_data().train_images) % batch_size in (0, left)
-    model = nn.Sequential(
-        nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)
-    )
-    message = (
-        f"batch_size {batch_size} leaves a last batch of 1 image of 70, in which batch norms "
-        "normalize one value of each channel: '2'; give another batch_size"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        fit(model, _data(), epochs=1, batch_size=batch_size)
-    fit(model, _data(), epochs=1, batch_size=68)
-    fit(_model(), _data(), epochs=1, batch_size=69)  # whose batch norm sees 2x2 pixels
-
-
 @pytest.mark.parametrize("seed", [-1, 1 << 64])
 def test_refuses_seeds_that_generators_do_not_take(seed: int) -> None:
     with pytest.raises(
         ValueError, match=rf"^seed must lie in 0\.\.18446744073709551615, got {seed}$"
     ):
-        fit(_model(), _data(), epochs=1, seed=seed)
-    fit(_model(), _data(), epochs=1, seed=(1 << 64) - 1)
+        fit(make_classifier(), make_halves(), epochs=1, seed=seed)
+    fit(make_classifier(), make_halves(), epochs=1, seed=(1 << 64) - 1)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
@@ -407,19 +282,6 @@ def test_refuses_rates_that_are_no_numbers(number: float) -> None:
     with pytest.raises(
         ValueError, match=r"- learning_rate must be positive, got (nan|inf)\n  - weight_decay must"
     ):
-        fit(_model(), _data(), epochs=1, learning_rate=number, weight_decay=number)
+        fit(make_classifier(), make_halves(), epochs=1, learning_rate=number, weight_decay=number)
     with pytest.raises(ValueError, match=r"^warmup must lie in 0..1, below 1, got nan$"):
-        fit(_model(), _data(), epochs=1, warmup=float("nan"))
-
-
-def test_evaluation_refuses_labels_beyond_the_outputs() -> None:
-    data = _data()
-    message = "labels must lie in 0..1, as the model has 2 outputs, got 0..2"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        evaluate(_model(), data.test_images, torch.arange(30) % 3)
-    message = (
-        "a classifier must give logits of shape (N, classes), got (30, 2, 1, 1); flatten before "
-        "returning"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        evaluate(nn.Conv2d(1, 2, 4), data.test_images, data.test_labels)
+        fit(make_classifier(), make_halves(), epochs=1, warmup=float("nan"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from systolith.cli.changes import build_changes, combine_changes, section_changes
+from systolith.cli.changes import Changes, build_changes, combine_changes, section_changes
 from systolith.cli.options import (
     BOARDS,
     BoardName,
@@ -19,13 +19,14 @@ from systolith.cli.options import (
     complete_from,
 )
 from systolith.cli.terminal import listening, out, tracking
-from systolith.foundation import UsageError
+from systolith.foundation import Listener, UsageError
 
 if TYPE_CHECKING:
     from systolith.host import Guess
+    from systolith.stages import Session
     from systolith.stages.board import BoardResult
 
-__all__ = ["classify", "flash"]
+__all__ = ["classify", "flash", "open_board_run"]
 
 
 def classify(
@@ -54,24 +55,14 @@ def classify(
     if bool(pictures) == bool(images):
         raise UsageError("give either pictures or --images N")
     from systolith.host import BoardClient, open_line
-    from systolith.stages import open_run
     from systolith.stages.board import classify_on_board, guess_classes
 
+    hardware = section_changes(
+        "hardware", multipliers=multipliers, class_on_chip=class_on_chip or None
+    )
+    changes = combine_changes(hardware, build_changes(board=board))
     with listening(quiet=as_json) as listener:
-        session = open_run(
-            target,
-            output,
-            changes=combine_changes(
-                section_changes(
-                    "hardware", multipliers=multipliers, class_on_chip=class_on_chip or None
-                ),
-                build_changes(board=board),
-            ),
-            listener=listener,
-        )
-        if session.experiment.build.board is None:
-            raise UsageError("which board? --board or [build]")
-        session.run("estimate")
+        session = open_board_run(target, output, changes, listener)
         source = session.source
         values = source.pictures(pictures) if pictures else source.images(images)[0]
         with open_line(port, session.experiment.build.baud) as line:
@@ -103,6 +94,25 @@ def classify(
             table.add_row(name, _describe(best), f"{result.cycles:,}", equal)
         out.print(table)
     raise typer.Exit(0 if all(result.equal for result in results) else 1)
+
+
+def open_board_run(
+    target: Path, output: Path | None, changes: Changes, listener: Listener
+) -> "Session":
+    """Open a run and plan its engines, for a design that is on a board.
+
+    Raises
+    ------
+    UsageError
+        If no board is named.
+    """
+    from systolith.stages import open_run
+
+    session = open_run(target, output, changes=changes, listener=listener)
+    if session.experiment.build.board is None:
+        raise UsageError("which board? --board or [build]")
+    session.run("estimate")
+    return session
 
 
 def _list_values(result: "BoardResult") -> dict[str, Any]:

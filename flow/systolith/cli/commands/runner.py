@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from systolith.cli.changes import build_changes, combine_changes, section_changes
+from systolith.cli.commands.board import open_board_run
 from systolith.cli.options import BoardName, Multipliers, Output, RunnerModelName, Target
 from systolith.cli.terminal import listening, out, tracking
-from systolith.foundation import UsageError
 
 if TYPE_CHECKING:
     from systolith.stages import Session
@@ -45,21 +45,12 @@ def eembc(
     the board counted, over the clock of the design: without the serial line.
     """
     from systolith.host import BoardClient, open_line, open_terminal
-    from systolith.stages import open_run
     from systolith.stages.runner import runner_device
 
+    hardware = section_changes("hardware", multipliers=multipliers)
+    changes = combine_changes(hardware, build_changes(board=board))
     with listening(quiet=False) as listener:
-        session = open_run(
-            target,
-            output,
-            changes=combine_changes(
-                section_changes("hardware", multipliers=multipliers), build_changes(board=board)
-            ),
-            listener=listener,
-        )
-        if session.experiment.build.board is None:
-            raise UsageError("which board? --board or [build]")
-        session.run("estimate")
+        session = open_board_run(target, output, changes, listener)
     build = session.experiment.build
     with (
         _open_port(session, port) as name,

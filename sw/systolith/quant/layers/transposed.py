@@ -2,19 +2,21 @@
 
 from dataclasses import replace
 from math import ceil, gcd, prod
+from typing import Unpack
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from systolith.network import (
     AllTaps,
     Granularity,
     KOutOfN,
     NetworkError,
+    Padding,
     Pattern,
     PerNeuron,
 )
-from systolith.quant.layers.weighted import QuantConv2d, WeightIntegers
+from systolith.quant.layers.weighted import QuantConv2d, WeightedSettings, WeightIntegers
 
 __all__ = ["QuantConvTranspose2d", "phase_bias", "phase_weights"]
 
@@ -68,8 +70,15 @@ class QuantConvTranspose2d(QuantConv2d):
         Strides of the transposed convolution, of rows and columns.
     """
 
-    def __init__(self, *args: object, phases: tuple[int, int], **settings: object) -> None:
-        super().__init__(*args, **settings)  # type: ignore[arg-type]  # those of QuantConv2d
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        *,
+        padding: Padding,
+        phases: tuple[int, int],
+        **settings: Unpack[WeightedSettings],
+    ) -> None:
+        super().__init__(conv, padding=padding, **settings)
         self.phases = phases
         self.stride = (1, 1)
 

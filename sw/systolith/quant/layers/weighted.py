@@ -1,6 +1,7 @@
 """Convolution and linear layers of a quantized model."""
 
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from systolith.quant.layers.requantizing import Activation, Requantizing, Scalin
 from systolith.quant.steps.lsq import round_half_up
 from systolith.quant.steps.quantizers import ActQuantizer, WeightQuantizer
 
-__all__ = ["QuantConv2d", "QuantLinear", "WeightIntegers"]
+__all__ = ["QuantConv2d", "QuantLinear", "WeightIntegers", "WeightedSettings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,24 +34,29 @@ class WeightIntegers:
     scaling: Scaling
 
 
+class WeightedSettings(TypedDict):
+    """Arguments that convolutions and linear layers share."""
+
+    activation: Activation
+    weight_quantizer: WeightQuantizer
+    output: ActQuantizer
+    mask: NotRequired[Tensor | None]
+    """Of bool, in the shape of the weight, frozen; True keeps. Default: all are kept."""
+    pattern: NotRequired[Pattern | None]
+    """Pattern of the mask. Default: dense."""
+    slope: NotRequired[Tensor | None]
+    """Of negative values, shape (channels,) or (1,), with :attr:`Activation.SLOPED`; an
+    ``nn.Parameter`` is trained."""
+
+
 class _Weighted(Requantizing):
     """Base of convolutions and linear layers."""
 
     mask: Tensor
 
-    def __init__(
-        self,
-        weight: Tensor,
-        bias: Tensor,
-        *,
-        activation: Activation,
-        weight_quantizer: WeightQuantizer,
-        output: ActQuantizer,
-        mask: Tensor | None,
-        pattern: Pattern | None,
-        slope: Tensor | None,
-    ) -> None:
-        super().__init__(activation, output, slope)
+    def __init__(self, layer: nn.Conv2d | nn.Linear, **settings: Unpack[WeightedSettings]) -> None:
+        super().__init__(settings["activation"], settings["output"], settings.get("slope"))
+        weight, bias, mask = layer.weight, _bias(layer), settings.get("mask")
         # What was frozen, such as the weights of a fixed shortcut, stays so.
         own, added = (tensor.detach().float().clone() for tensor in (weight, bias))
         self.weight = nn.Parameter(own, requires_grad=weight.requires_grad)
@@ -58,10 +64,10 @@ class _Weighted(Requantizing):
         mask = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
         self.register_buffer("mask", mask.detach().clone())
         self._counted: tuple[Tensor | None, int, int] = (None, 0, 0)
-        self.pattern = pattern or Pattern()
-        self.weight_quantizer = weight_quantizer
+        self.pattern = settings.get("pattern") or Pattern()
+        self.weight_quantizer = settings["weight_quantizer"]
         if not (weight.requires_grad or bias.requires_grad):
-            weight_quantizer.requires_grad_(False)
+            self.weight_quantizer.requires_grad_(False)
 
     def masked_weight(self) -> Tensor:
         """Weights, 0 where pruned."""
@@ -128,39 +134,14 @@ class QuantConv2d(_Weighted):
         Batch norm already folded. Its own padding is ignored.
     padding : Padding
         Rows and columns of zeros at top, bottom, left, right.
-    activation : Activation
-    weight_quantizer : WeightQuantizer
-    output : ActQuantizer
-    mask : Tensor of bool, shape of the weight, optional
-        Frozen; True keeps.
-    pattern : Pattern, optional
-        Pattern of the mask. Default: dense.
-    slope : Tensor, shape (channels,) or (1,), optional
-        Of negative values, with :attr:`Activation.SLOPED`; an ``nn.Parameter`` is trained.
+    settings
+        See :class:`WeightedSettings`.
     """
 
     def __init__(
-        self,
-        conv: nn.Conv2d,
-        *,
-        padding: Padding,
-        activation: Activation,
-        weight_quantizer: WeightQuantizer,
-        output: ActQuantizer,
-        mask: Tensor | None = None,
-        pattern: Pattern | None = None,
-        slope: Tensor | None = None,
+        self, conv: nn.Conv2d, *, padding: Padding, **settings: Unpack[WeightedSettings]
     ) -> None:
-        super().__init__(
-            conv.weight,
-            _bias(conv),
-            activation=activation,
-            weight_quantizer=weight_quantizer,
-            output=output,
-            mask=mask,
-            pattern=pattern,
-            slope=slope,
-        )
+        super().__init__(conv, **settings)
         self.stride = (conv.stride[0], conv.stride[1])
         self.padding = padding
         self.dilation = (conv.dilation[0], conv.dilation[1])
@@ -198,29 +179,18 @@ class QuantConv2d(_Weighted):
 
 
 class QuantLinear(_Weighted):
-    """Linear layer with activation and output quantizer; parameters as :class:`QuantConv2d`."""
+    """Linear layer with activation and output quantizer.
 
-    def __init__(
-        self,
-        linear: nn.Linear,
-        *,
-        activation: Activation,
-        weight_quantizer: WeightQuantizer,
-        output: ActQuantizer,
-        mask: Tensor | None = None,
-        pattern: Pattern | None = None,
-        slope: Tensor | None = None,
-    ) -> None:
-        super().__init__(
-            linear.weight,
-            _bias(linear),
-            activation=activation,
-            weight_quantizer=weight_quantizer,
-            output=output,
-            mask=mask,
-            pattern=pattern,
-            slope=slope,
-        )
+    Parameters
+    ----------
+    linear : nn.Linear
+        Batch norm already folded.
+    settings
+        See :class:`WeightedSettings`.
+    """
+
+    def __init__(self, linear: nn.Linear, **settings: Unpack[WeightedSettings]) -> None:
+        super().__init__(linear, **settings)
 
     def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Multiply with any weights of this layer's shape; (N, I) to (N, O)."""

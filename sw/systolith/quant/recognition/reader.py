@@ -3,21 +3,16 @@
 from dataclasses import dataclass, field
 from math import prod
 
-import torch
-from torch import Tensor, fx
+from torch import fx
 
 from systolith.network import INPUT, Shape
-from systolith.quant.layers.requantizing import Activation
 from systolith.quant.recognition.calls.recognize import depends_on_size, recognize
-from systolith.quant.recognition.folding import batch_norm_scale, scale_channels
+from systolith.quant.recognition.gathering.fusing import FUSES, Fusing
 from systolith.quant.recognition.gathering.moves import MovedValues
-from systolith.quant.recognition.gathering.multiplying import Multiplying
 from systolith.quant.recognition.gathering.unfolded import Unfolded
 from systolith.quant.recognition.nodes import (
     inputs_of,
-    only_origin,
     reachable_layers,
-    reads_unknown,
     repeated_calls,
     shape_misfits,
 )
@@ -28,26 +23,21 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Combine,
     Convolve,
-    DepthToPixels,
     Enlarge,
     Extend,
     FloatLayer,
     FloatNetwork,
     Join,
-    MatrixMultiply,
     MaxPool,
     Move,
     Normalize,
     Operation,
     Pad,
     Pass,
-    PixelsToDepth,
-    Product,
     Reading,
     Reshape,
     ScaleAndShift,
     Softmax,
-    TakeChannels,
     ToVectors,
 )
 from systolith.quant.recognition.sequences import image_call, image_shape
@@ -58,15 +48,11 @@ from systolith.trace.aliases import changed_through_a_view
 __all__ = ["Reader"]
 
 NOT_OF_A_LAYER = "forward() (model): needs to return what a layer computes"
-_FUSES = Convolve | MatrixMultiply | AddUp | Product | AveragePool
-_LAYERS = _FUSES | MaxPool | Join | Enlarge | Extend
-_MOVES = TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge | Extend
-_COMMUTES = MaxPool | ToVectors | _MOVES
-"""Layers behind which a monotone function that keeps zero gives the same as in front."""
+_LAYERS = FUSES | MaxPool | Join | Enlarge | Extend
 
 
 @dataclass
-class Reader(Multiplying):
+class Reader(Fusing):
     """Reads a recorded graph node by node.
 
     Parameters
@@ -172,7 +158,7 @@ class Reader(Multiplying):
             case Pad(crops=False) | ScaleAndShift():
                 self.carry(first, node, operation)
             case Normalize():
-                self._normalize(node, operation, before)
+                self.normalize(node, operation, before)
             case Activate():
                 scaled = bool(self.unfolded.get(first, Unfolded()).scales)
                 if scaled and self.tabulate(node):
@@ -180,10 +166,10 @@ class Reader(Multiplying):
                 if scaled and self.compute_scales(first):
                     self.sources[node], scaled = self.sources[first], False
                 if not scaled:
-                    self._fuse(node, operation)
+                    self.fuse(node, operation)
                 else:
                     self.settle(node)
-            case Apply() if operation.slope is not None and self._slope(node, operation.slope):
+            case Apply() if operation.slope is not None and self.fuse_slope(node, operation.slope):
                 pass
             case Combine(multiplies=True):
                 self.multiply(node)
@@ -305,85 +291,6 @@ class Reader(Multiplying):
                 self.refuse(node, reason)
             case _:
                 self.refuse(node, "needs keepdim=True, or a flattening behind it")
-
-    def _normalize(self, node: fx.Node, operation: Normalize, before: str) -> None:
-        """Fold a batch norm into the layer before it; otherwise keep it for the layer behind."""
-        (first,) = node.all_input_nodes
-        layer = self.layers.get(before)
-        origin = only_origin(node, self.operations, Pass)
-        if (
-            layer is None
-            or origin is None
-            or self.unfolded.get(first)
-            or not isinstance(self.operations[origin], Convolve | MatrixMultiply)
-        ):
-            scale = batch_norm_scale(operation.module, self.shape_of(node))
-            self.operations[node] = scale
-            self.carry(first, node, scale)
-            return
-        last = layer
-        while isinstance(layer.operation, _COMMUTES):  # phases of a transposed convolution
-            layer = self.layers[layer.inputs[0]]
-        layer.norm = operation.module
-        layer.reference = ""
-        last.reference = node.name
-
-    def _fuse(self, node: fx.Node, operation: Activate) -> None:
-        # Maximum and flattening commute with a monotone function of each value.
-        through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate | Move | Pad | Enlarge
-        through |= Extend
-        origin = only_origin(node, self.operations, through)
-        (first,) = node.all_input_nodes
-        if origin is None or not isinstance(self.operations[origin], _FUSES):
-            self.pad_apart(first)
-            self.moved.places.pop(node, None)
-            self.place(first)
-            self.sources[node] = self.sources[first]
-            if not reads_unknown(node, self.unknown, self.operations, through):
-                self.apply(node)
-            return
-        last = self.layers[self.sources[first]]
-        self.unfolded[node] = self.unfolded.get(first, Unfolded())
-        layer = last
-        while isinstance(layer.operation, _COMMUTES):
-            layer.reference = ""
-            layer = self.layers[layer.inputs[0]]
-        layer.reference = ""
-        last.reference = "" if node in self.moved.places or self.unfolded[node] else node.name
-        if layer.activation is not Activation.RELU6:
-            layer.activation = operation.activation
-
-    def _slope(self, node: fx.Node, slope: Tensor) -> bool:
-        """Fuse a slope of negative values into the layer that computes a node's argument.
-
-        Where other calls read that value, too, slopes of channels become part of a depthwise
-        convolution of 1x1. Returns whether the slope has become part of a layer.
-        """
-        (first,) = node.all_input_nodes
-        if first in self.unknown or self.is_reshaped(first) or self.unfolded.get(first):
-            return False
-        layer = self.layers.get(self.sources[first])
-        origin = only_origin(node, self.operations, Pass | Normalize)
-        if (
-            origin is None
-            or not isinstance(self.operations[origin], _FUSES)
-            or layer is None
-            or not isinstance(layer.operation, _FUSES)
-            or layer.activation is not Activation.NONE
-        ):
-            shape = self.shape_of(first)
-            if (
-                slope.numel() == 1
-                or (conv := scale_channels(torch.ones(shape), torch.zeros(shape))) is None
-            ):
-                return False
-            self.add_layer(
-                node, readable_name(node), Convolve(conv, (0, 0, 0, 0)), (self.sources[first],)
-            )
-            layer = self.layers[self.sources[node]]
-        layer.activation, layer.slope = Activation.SLOPED, slope
-        layer.reference = node.name
-        return True
 
     def _check_outputs(self) -> tuple[tuple[str, ...], Returned]:
         """Check what is returned, ignoring softmaxes at the ends. Returns notes, too."""
