@@ -130,8 +130,7 @@ class Assembly(MadeLayers):
 
     def select(self, made: SelectChannels, read: PendingTensor) -> PendingTensor:
         """Append a selection of the input's channels; `read` describes them as a tensor."""
-        self.layers.append(made)
-        self._tensors[made.name] = Tensor(read.shape, self._tensors[made.input].type)
+        self.keep(made, read.shape, self.tensors[made.input].type)
         return replace(read, source=made.name)
 
     def join(
