@@ -144,6 +144,7 @@ def _interpolate(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[],
         return None
     axes = x.ndim - 2
     sizes, wanted = list(x.shape[2:]), given.get("size")
+    by: list[Any]
     if wanted is None:
         by = list(scale) if isinstance(scale, tuple | list) else [scale] * axes
     else:

@@ -138,6 +138,8 @@ def _write_resize(writer: Writer, x: str) -> str:
     if writer.chance(30):
         options["mode"] = "linear"
         options.pop("nearest_mode", None)
+        if not writer.rarely(2):
+            options["coordinate_transformation_mode"] = "half_pixel"
         writer.dyadic &= by[1] < 3
     empty = "" if writer.opset >= 13 else writer.const(np.zeros(0))
     if writer.chance(30):

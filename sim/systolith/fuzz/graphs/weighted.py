@@ -53,7 +53,9 @@ def _write_lowered(writer: Writer, x: str, filters: int | None) -> str:
     choices, (channels, height, width) = writer.choices, writer.image(x)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
     # Its Im2Col pads no axis of size 1.
-    pads = [choices.integer(0, 2) * (size > 1) for size in (height, width) * 2]
+    most = [2 if writer.rarely() else taps - 1 for taps in kernel * 2]
+    sizes = (height, width) * 2
+    pads = [choices.integer(0, by) * (size > 1) for by, size in zip(most, sizes, strict=True)]
     options: dict[str, Any] = {"kernel_size": kernel, "pad_amount": pads}
     options["stride"] = [choices.integer(1, 2), choices.integer(1, 2)]
     options["dilations"] = [1 + choices.chance(20), 1 + choices.chance(20)]

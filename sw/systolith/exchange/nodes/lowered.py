@@ -37,12 +37,13 @@ def read_im2col(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         count = 4 if name == "pad_amount" else 2
         if len(sizes) != count:
             raise ExchangeError.of(f"has {name} {tuple(sizes)}; {count} numbers are supported")
+    top, left, bottom, right = lists["pad_amount"]
     return LoweredImage(
         node=str(node),
         of=values[0],
         kernel=(lists["kernel_size"][0], lists["kernel_size"][1]),
         stride=(lists["stride"][0], lists["stride"][1]),
-        pads=(*lists["pad_amount"],),
+        pads=(top, left, bottom, right),
         dilation=(lists["dilations"][0], lists["dilations"][1]),
         fill=float(node.attributes["pad_value"]),
     )
