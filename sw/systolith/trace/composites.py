@@ -102,7 +102,8 @@ def _one_of_several(
     chosen = [axis for axis, part in enumerate(parts) if type(part) is int]
     if not any(axis > 1 and x.shape[axis] > 1 for axis in chosen):
         return None
-    slices, numbers = list(parts), [slice(None)] * len(parts)
+    slices: list[Any] = list(parts)
+    numbers: list[Any] = [slice(None)] * len(parts)
     for axis in chosen:
         slices[axis], numbers[axis] = slice(None), parts[axis]
         if axis > 1:
