@@ -359,3 +359,26 @@ def test_a_refusal_names_the_nearest_rewrite(
 ) -> None:
     problems = problems_of(Written(lambda m, x: call(m.a(x))))
     assert any(rewrite in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        lambda x: x.view(-1, 5, 1, 1),
+        lambda x: x.unflatten(1, (5, 1, 1)),
+        lambda x: x[:, :, None, None],
+        nn.Unflatten(1, (5, 1, 1)),
+    ],
+)
+def test_an_image_of_a_vector_is_refused_with_its_rewrite(
+    image: Callable[[Tensor], Tensor],
+) -> None:
+    model = Written(lambda m, x: F.max_pool2d(image(m.fc(m.a(x).flatten(1))), 1))
+    (problem,) = problems_of(model)
+    assert "makes an image of a vector; write a Linear" in problem
+
+
+def test_the_rewrite_of_a_decoder_is_understood() -> None:
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 6, 4))
+    decoder = nn.Sequential(nn.ConvTranspose2d(6, 4, 4), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    assert_computes_the_same(nn.Sequential(encoder, decoder))

@@ -51,6 +51,10 @@ from systolith.trace import Call
 __all__ = ["SUPPORTED", "depends_on_size", "recognize"]
 
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
+IMAGE_OF_A_VECTOR = (
+    "makes an image of a vector; write a Linear behind a Flatten as a Conv2d over the whole image, "
+    "and a Linear in front of this as a ConvTranspose2d of its one pixel"
+)
 EVALUATED = "needs training=False; put the model into evaluation mode before it is exported"
 CONSTANT_WEIGHTS = "needs weights that do not depend on the images"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
@@ -216,11 +220,12 @@ def _dropout(call: Call) -> Recognized:
 
 
 def _reshape(call: Call) -> Recognized:
-    return Reshape(RESHAPE), []
+    return Reshape(_reshape_reason(call)), []
 
 
-def _unflatten(call: Call) -> Recognized:
-    return Reshape(RESHAPE if call.module is None else "supported before a Flatten only"), []
+def _reshape_reason(call: Call) -> str:
+    """Reason to refuse a new shape that no layer behind it takes."""
+    return IMAGE_OF_A_VECTOR if len(call.input) == 2 < len(call.output) else RESHAPE
 
 
 def _flatten(call: Call) -> Recognized:
@@ -236,7 +241,7 @@ def _getitem(call: Call) -> Recognized:
     parts = index if isinstance(index, tuple) else (index,)
     plain = all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts)
     if plain and Size(call.input).numel() == Size(call.output).numel():
-        return Reshape(RESHAPE), []
+        return Reshape(_reshape_reason(call)), []
     if len(call.node.all_input_nodes) > 1:
         return None, ["needs constant indices"]
     return Move(SLICE), []
@@ -317,7 +322,7 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "reshape_as": _reshape,
     "squeeze": _reshape,
     "unsqueeze": _reshape,
-    "unflatten": _unflatten,
+    "unflatten": _reshape,
     "getitem": _getitem,
     "cat": _concatenate,
     "chunk": _select,
