@@ -55,7 +55,7 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
-from systolith.quant.recognition.sequences import image_batch, image_shape
+from systolith.quant.recognition.sequences import image_mask, image_shape
 from systolith.quant.sharing import SharedSteps, share_steps
 from systolith.quant.steps.quantizers import ActQuantizer, SignQuantizer, WeightQuantizer
 from systolith.quant.widths import bits_of, find_signs, result_bits
@@ -256,8 +256,9 @@ class _Builder:
         }
 
     def _mask(self, layer: FloatLayer) -> Tensor | None:
+        assert isinstance(layer.operation, Convolve)
         mask = self._masks.get(layer.weight)
-        return None if mask is None else image_batch(mask)
+        return None if mask is None else image_mask(mask, layer.operation.module.weight)
 
     def _pattern(self, layer: FloatLayer) -> Pattern:
         return self._masks.patterns.get(layer.weight, Pattern())
@@ -337,7 +338,7 @@ def _mask_problems(
             continue
         if name not in weights:
             yield f"masks must name a weight of {', '.join(weights)}, got '{name}'"
-        elif image_batch(mask).shape != weights[name].shape:
+        elif image_mask(mask, weights[name]).shape != weights[name].shape:
             yield (
                 f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "
                 f"got {tuple(mask.shape)}"

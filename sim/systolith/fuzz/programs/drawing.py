@@ -255,7 +255,9 @@ class _Drawing:
 
     def _draw_vector_statement(self) -> None:
         choices = self.choices
-        match choices.integer(0, 9):
+        match choices.integer(0, 10):
+            case 10:
+                self._say_image()
             case 0 | 1 | 2 | 3 | 4:
                 self._say_linear()
             case 5 | 6 | 7:
@@ -272,6 +274,18 @@ class _Drawing:
         if self._say(text, covers=("Linear" + bias,)) and choices.chance(self.rare):
             norm = f"<norm=nn.BatchNorm1d({self.image.shape[1]})>({{0}})"
             self._say(norm, covers=("BatchNorm1d",))
+
+    def _say_image(self) -> None:
+        """Make an image of a vector, as decoders do."""
+        choices = self.choices
+        channels, height, width = (choices.integer(1, most) for most in (3, 4, 4))
+        linear = f"<fc=nn.Linear({self.image.shape[1]}, {channels * height * width})>({{0}})"
+        spellings = (
+            f"{{0}}.view(-1, {channels}, {height}, {width})",
+            f"{{0}}.unflatten(1, ({channels}, {height}, {width}))",
+        )
+        if self._say(linear, covers=("Linear",)):
+            self._say(choices.one_of(spellings), covers=("image of a vector",))
 
     def _classify(self) -> None:
         choices = self.choices

@@ -7,8 +7,9 @@ from torch import fx
 
 from systolith.network import INPUT, Shape
 from systolith.quant.recognition.calls.recognize import depends_on_size, recognize
-from systolith.quant.recognition.gathering.fusing import FUSES, Fusing
+from systolith.quant.recognition.gathering.fusing import FUSES
 from systolith.quant.recognition.gathering.moves import MovedValues
+from systolith.quant.recognition.gathering.pixels import Imaging
 from systolith.quant.recognition.gathering.unfolded import Unfolded
 from systolith.quant.recognition.nodes import (
     inputs_of,
@@ -52,7 +53,7 @@ _LAYERS = FUSES | MaxPool | Join | Enlarge | Extend
 
 
 @dataclass
-class Reader(Fusing):
+class Reader(Imaging):
     """Reads a recorded graph node by node.
 
     Parameters
@@ -270,6 +271,8 @@ class Reader(Fusing):
             self.refuse_operation(node)
             return
         self.carry(first, node, self.operations[node])
+        if len(self.shapes[before]) == 1 < len(shape):
+            self.make_image(node, shape)
         if len(shape) == 1 and self.shapes[before] != shape:
             self.flatten(node, readable_name(node), before)
 

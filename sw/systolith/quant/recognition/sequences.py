@@ -14,6 +14,7 @@ __all__ = [
     "image_batch",
     "image_call",
     "image_convolution",
+    "image_mask",
     "image_shape",
 ]
 
@@ -31,6 +32,16 @@ def image_shape(shape: Shape) -> Shape:
 def image_batch(values: Tensor) -> Tensor:
     """Insert the row axis into sequences (N, C, L), or into their weights (F, C, K)."""
     return values.unsqueeze(2) if values.ndim == SEQUENCE_AXES else values
+
+
+def image_mask(mask: Tensor, weight: Tensor) -> Tensor:
+    """Insert the axes that a layer's weight has, and a mask of the model's weight has not.
+
+    These are the row axis of sequences, and both of a linear layer that reads one pixel.
+    """
+    if mask.ndim == SEQUENCE_AXES - 1 and weight.shape[2:] == (1, 1):
+        return mask[:, :, None, None]
+    return image_batch(mask)
 
 
 def image_call(call: Call) -> Call:

@@ -21,6 +21,8 @@ __all__ = ["FOLDS_ZEROS", "TO_BE_FOLDED", "Refusal", "Unfolded", "fold"]
 
 FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
 TO_BE_FOLDED = "to be folded into"
+IMAGE_AXES = 3
+"""C, H, W."""
 _UNREAD = f"needs only {FOLDS_ZEROS} to read it, {TO_BE_FOLDED}"
 
 Refusal = tuple[fx.Node, str]
@@ -58,7 +60,7 @@ class Unfolded:
 
     def padded_shape(self, shape: Shape) -> Shape:
         """Shape of an image together with its padding."""
-        if not self.pads:
+        if not self.pads or len(shape) != IMAGE_AXES:  # a vector made an image, which is refused
             return shape
         top, bottom, left, right = self.padding
         return shape[0], shape[1] + top + bottom, shape[2] + left + right
