@@ -243,22 +243,19 @@ class _Builder:
             conv = fold_batch_norm(conv, layer.norm)
         return kind(conv, padding=operation.padding, **self._weighted(layer, operation))
 
-    def _weighted(
-        self, layer: FloatLayer, operation: Convolve | MatrixMultiply
-    ) -> WeightedSettings:
+    def _weighted(self, layer: FloatLayer, operation: Weighted) -> WeightedSettings:
         return {
             "activation": layer.activation,
             "weight_quantizer": self._weight_quantizer(layer, operation),
             "output": self._output(layer),
-            "mask": self._mask(layer),
+            "mask": self._mask(layer, operation),
             "pattern": self._pattern(layer),
             "slope": layer.slope,
         }
 
-    def _mask(self, layer: FloatLayer) -> Tensor | None:
-        assert isinstance(layer.operation, Convolve)
+    def _mask(self, layer: FloatLayer, operation: Weighted) -> Tensor | None:
         mask = self._masks.get(layer.weight)
-        return None if mask is None else image_mask(mask, layer.operation.module.weight)
+        return None if mask is None else image_mask(mask, operation.module.weight)
 
     def _pattern(self, layer: FloatLayer) -> Pattern:
         return self._masks.patterns.get(layer.weight, Pattern())
