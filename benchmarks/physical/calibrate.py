@@ -20,6 +20,7 @@ from rich.console import Console
 from scipy.optimize import nnls
 
 from benchmarks.physical.designs import DESIGNS, PhysicalDesign
+from benchmarks.physical.operators import operator_engines
 from benchmarks.physical.table import model_rows
 from benchmarks.results import write_result
 from systolith.build import build_bitstream, cells_by_engine, estimate_cells
@@ -94,19 +95,23 @@ def _guess(part: str) -> tuple[int, int]:
 
 
 def fit_logic(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]]) -> Fitted:
-    """Fit LUTs and flip-flops to the engines of all designs that are not held back."""
-    luts, flip_flops = [], []
-    for design, plan, known in found:
-        if design.held_back:
-            continue
-        for stage in plan.stages:
-            if (counts := known["engines"].get(signal_name(stage.name))) is None:
-                continue
-            reloadable = design.reloadable
-            luts.append((logic.lut_parts(stage, reloadable=reloadable), counts["luts"]))
-            flip_flops.append(
-                (logic.flip_flop_parts(stage, reloadable=reloadable), counts["flip_flops"])
-            )
+    """Fit LUTs and flip-flops to engines: of designs, and of operators, that are not held back."""
+    engines = [
+        (stage, design.reloadable, known["engines"][signal_name(stage.name)])
+        for design, plan, known in found
+        if not design.held_back
+        for stage in plan.stages
+        if signal_name(stage.name) in known["engines"]
+    ]
+    engines += [(stage, False, counts) for stage, counts in operator_engines(held_back=False)]
+    luts = [
+        (logic.lut_parts(stage, reloadable=reloadable), counts["luts"])
+        for stage, reloadable, counts in engines
+    ]
+    flip_flops = [
+        (logic.flip_flop_parts(stage, reloadable=reloadable), counts["flip_flops"])
+        for stage, reloadable, counts in engines
+    ]
     fitted = {"luts": fit(luts), "flip_flops": fit(flip_flops)}
     _write(Path(logic.__file__).parent / logic.FITTED, fitted)
     return fitted

@@ -58,6 +58,9 @@ class Size:
 
 Make = Callable[[Size], Layer]
 
+SCALES = (77, 101)
+"""Multipliers of an addition."""
+
 
 def _scaling() -> Requantize:
     return Requantize(multiplier=np.array([19661]), shift=np.array([20]))
@@ -75,10 +78,10 @@ def _sloped(channels: int) -> Requantize:
     return replace(_scaling(), negative=negative)
 
 
-def _counting(size: Size) -> Requantize:
-    """Thresholds for each channel: as many as a value of these bits can count."""
+def _counting(size: Size, most: int = 20000) -> Requantize:
+    """Thresholds for each channel, up to `most`: as many as a value of these bits can count."""
     rng, levels = np.random.default_rng(0), (1 << size.bits) - 1
-    thresholds = np.sort(rng.integers(-20000, 20000, (size.channels, levels)))
+    thresholds = np.sort(rng.integers(-most, most, (size.channels, levels)))
     return Requantize(multiplier=np.array([1]), shift=np.array([0]), thresholds=thresholds)
 
 
@@ -121,7 +124,7 @@ def _add(size: Size) -> Add:
     return Add(
         name="op",
         inputs=("input", "input"),
-        multipliers=(77, 101),
+        multipliers=SCALES,
         requantize=_scaling(),
         output=size.act,
     )
@@ -182,7 +185,9 @@ WEIGHING: Mapping[str, Make] = {
     "Linear": _linear,
     "Add": _add,
     "Add, slopes": lambda size: replace(_add(size), requantize=_sloped(size.channels)),
-    "Add, thresholds": lambda size: replace(_add(size), requantize=_counting(size)),
+    "Add, thresholds": lambda size: replace(
+        _add(size), requantize=_counting(size, -sum(SCALES) * size.act.low)
+    ),
     "Add, TFLite's scales": _add_tflite,
     "Multiply": _multiply,
     "Multiply, TFLite's scales": lambda size: replace(_multiply(size), requantize=_scaling_twice()),

@@ -197,7 +197,7 @@ def test_finer_and_coarser_offsets_fit_a_design_that_only_shifts() -> None:
         )
     )
     plan = plan_network(own, multipliers=8, reloadable=True)
-    assert all(engine.scale_bits == 0 for engine in plan.convolutions)
+    assert all(engine.requantizer.scale_bits == 0 for engine in plan.convolutions)
     others = (own, finer, coarser, none)
     _frames(plan, *((other, load_bytes(plan, other)) for other in others))
 

@@ -7,43 +7,24 @@ counted separately, so that engines that differ only in these kinds share all ot
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
-from math import ceil
 
-from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.arg_max_plan import ArgMaxPlan
+from systolith.plan.area.lane_parts import window_parts
+from systolith.plan.area.parts import (
+    LutsAndFlipFlops,
+    Parts,
+    add_parts,
+    buffer_parts,
+    join_parts,
+    select_luts,
+)
+from systolith.plan.area.requantizer_parts import requantizer_parts
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.multiply_plan import MultiplyPlan
-from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.table_plan import TablePlan
-from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.sizes.array_shape import Feed, MultiplierKind
-from systolith.plan.sizes.latency import THRESHOLD_LATENCY
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
-from systolith.plan.sizes.threshold_search import ThresholdSearch
-from systolith.plan.streams.stage_graph import WindowedEngine
 
-__all__ = [
-    "BY_PART",
-    "COMMON",
-    "EnginePart",
-    "Parts",
-    "PartsOf",
-    "add_parts",
-    "output_buffer_luts",
-    "requantizer_flip_flops",
-    "requantizer_luts",
-    "search_of",
-    "select_luts",
-    "sequencer_parts",
-]
+__all__ = ["BY_PART", "COMMON", "EnginePart", "PartsOf"]
 
-RequantizedEngine = ConvPlan | AddPlan | MultiplyPlan | PoolPlan
-Parts = Mapping[str, int]
-"""Number of each part, by name."""
-
-BIAS_BITS, SHIFT_BITS = 1, 5
-"""Extra bits of a bias over an accumulator, and bits of a shift."""
 TREE_BITS = 2
 """Average number of extra bits of the sums of an adder tree over their terms."""
 
@@ -84,13 +65,13 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
         parts["RAM" if reloadable and plan.skips_taps else "ROM"] += taps.luts(
             written=reloadable and plan.skips_taps
         )
-    return add_parts(sequencer_parts(plan), parts, requantizer_luts(plan, reloadable))
+    return add_parts(_ends(plan, reloadable)[0], parts)
 
 
 def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     """Multipliers, and the output buffer, whose depth follows from their latency."""
     array = plan.array
-    parts = {"RAM": output_buffer_luts(plan)}
+    parts = _output(plan)[0]
     products = array.rows * array.columns * array.multipliers
     if plan.single_bits is not None:
         return parts
@@ -140,14 +121,15 @@ def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
         parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
     if reloadable:
         parts["loading"] = plan.weight_memories.load_luts
-    return add_parts(sequencer_parts(plan), parts, requantizer_flip_flops(plan))
+    return add_parts(_ends(plan, reloadable)[1], parts)
 
 
 def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    parts = _output(plan)[1]
     if plan.multiplier_kind is MultiplierKind.DSP or plan.single_bits is not None:
-        return {}
+        return parts
     array, width = plan.array, plan.weight_bits * (plan.input.type.bits + TREE_BITS)
-    return {"multiplied bits": array.total * plan.packed * width}
+    return parts + Counter({"multiplied bits": array.total * plan.packed * width})
 
 
 def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
@@ -172,101 +154,17 @@ BY_PART: Mapping[EnginePart, PartsOf] = {
 }
 
 
-def add_parts(*several: Parts) -> Counter[str]:
-    """Add up the numbers of equal parts."""
-    total = Counter[str]()
-    for parts in several:
-        for part, number in parts.items():
-            total[part] += number
-    return total
-
-
-def sequencer_parts(plan: WindowedEngine) -> Counter[str]:
-    """Parts of the window's writer and of the sequencer."""
-    return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
-
-
-def requantizer_luts(plan: RequantizedEngine, reloadable: bool) -> Counter[str]:
-    """LUT parts of requantizers and their parameters.
-
-    All roundings count alike: they differ by less than the mapping to LUTs varies.
-    """
-    if plan.threshold_bits:
-        return _threshold_luts(plan, reloadable)
-    lanes, scaled = plan.lanes_out, _scaled_bits(plan)
-    # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as wide as a
-    # product.
-    slope = plan.scale_bits if plan.has_slopes else 0
-    word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS + slope
-    depth = 1 if isinstance(plan, AddPlan | MultiplyPlan) else plan.transfers_per_pixel
-    parameters = Memories(count=lanes, depth=depth, width=word)
-    parts = Counter({"scaled bits": lanes * scaled, "output": 1})
-    if slope:
-        parts["selected bits"] = lanes * slope
-    parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
-    if reloadable:
-        parts["loading"] = parameters.load_luts
-    return parts
-
-
-def requantizer_flip_flops(plan: RequantizedEngine) -> Counter[str]:
-    """Flip-flop parts of requantizers and of the output."""
-    if plan.threshold_bits:
-        return _threshold_flip_flops(plan)
-    parts = Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
-    if plan.has_slopes:
-        parts["word bits"] = plan.lanes_out * plan.scale_bits
-    return parts
-
-
-def search_of(plan: RequantizedEngine) -> ThresholdSearch:
-    """Describe the search for thresholds of an engine that counts them."""
-    return ThresholdSearch(
-        bits=plan.threshold_bits,
-        lanes=plan.lanes_out,
-        transfers=plan.transfers_per_pixel,
-        sum_bits=plan.acc_bits if isinstance(plan, ConvPlan) else plan.sum_bits,
+def _ends(plan: ConvPlan, reloadable: bool) -> LutsAndFlipFlops:
+    """Count what stands around the array: window and requantizers."""
+    requantizers = requantizer_parts(
+        plan.requantizer, plan.lanes_out, plan.transfers_per_pixel, reloadable
     )
+    array = Counter({"array": 1}), Counter({"array": 1})
+    return join_parts(window_parts(plan), requantizers, array)
 
 
-def _threshold_luts(plan: RequantizedEngine, reloadable: bool) -> Counter[str]:
-    """LUT parts of comparisons and of thresholds in LUTs."""
-    search = search_of(plan)
-    parts = Counter({"output": 1, "tree bits": search.lanes * search.bits * search.width})
-    for memory, kind in search.memories:
-        if kind is MemoryKind.DISTRIBUTED:
-            parts["RAM" if reloadable else "ROM"] += memory.luts(written=reloadable)
-        if reloadable:
-            parts["loading"] += memory.load_luts
-    return parts
-
-
-def _threshold_flip_flops(plan: RequantizedEngine) -> Counter[str]:
-    """Flip-flop parts of sums on their way along the stages, and of thresholds that they meet."""
-    search = search_of(plan)
-    sums = search.lanes * search.sum_bits * (THRESHOLD_LATENCY * (search.bits - 1) + 1)
-    words = sum(
-        2 * memory.count * memory.width
-        for memory, kind in search.memories
-        if kind is MemoryKind.DISTRIBUTED
-    )
-    return Counter({"output": 1, "held bits": sums + words})
-
-
-def output_buffer_luts(plan: RequantizedEngine | TablePlan | ArgMaxPlan | BlockPlan) -> int:
-    """LUTs of the output buffer."""
-    width = plan.lanes_out * plan.output.type.bits
-    return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
-
-
-def _scaled_bits(plan: RequantizedEngine) -> int:
-    """Width of the value that a requantizer shifts."""
-    match plan:
-        case ConvPlan():
-            bits = plan.biased_bits + plan.scale_bits
-        case PoolPlan() | AddPlan() | MultiplyPlan():
-            bits = plan.sum_bits + plan.scale_bits
-    return max(bits, plan.offset_bits) + 1 if plan.offset_bits else bits
+def _output(plan: ConvPlan) -> LutsAndFlipFlops:
+    return buffer_parts(plan.fifo_depth, plan.lanes_out * plan.output.type.bits)
 
 
 def _counting_luts(bits: int) -> int:
@@ -280,7 +178,7 @@ def _product_bits(plan: ConvPlan) -> int:
     return plan.packed * plan.weight_bits + plan.input.type.bits * plan.packed
 
 
-def _address_bits(plan: WindowedEngine) -> int:
+def _address_bits(plan: ConvPlan) -> int:
     return (plan.buffer_depth - 1).bit_length()
 
 
@@ -296,8 +194,3 @@ def _taps(plan: ConvPlan) -> Memories:
     height, width = plan.window.kernel
     bits = _address_bits(plan) + (height - 1).bit_length() + (width - 1).bit_length()
     return Memories(count=plan.array.rows, depth=plan.folds, width=bits)
-
-
-def select_luts(parts: int) -> int:
-    """LUTs for each bit of a multiplexer with `parts` inputs."""
-    return ceil(parts / 2) + parts // 8 if parts > 1 else 0

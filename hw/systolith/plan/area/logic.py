@@ -5,25 +5,27 @@ synthesized designs and writes them to ``logic.json`` beside this module.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from systolith.plan.area.engine_parts import (
-    BY_PART,
-    COMMON,
-    EnginePart,
-    Parts,
-    PartsOf,
-    add_parts,
-    output_buffer_luts,
-    requantizer_flip_flops,
-    requantizer_luts,
-    select_luts,
-    sequencer_parts,
+from systolith.plan.area.engine_parts import BY_PART, COMMON, EnginePart, PartsOf
+from systolith.plan.area.lane_parts import (
+    addition_parts,
+    arg_max_parts,
+    block_parts,
+    multiply_parts,
+    pool_parts,
+    table_parts,
+)
+from systolith.plan.area.parts import LutsAndFlipFlops, Parts, add_parts
+from systolith.plan.area.stream_parts import (
+    concat_parts,
+    fork_parts,
+    gearbox_parts,
+    select_parts,
 )
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.arg_max_plan import ArgMaxPlan
@@ -34,8 +36,6 @@ from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
-from systolith.plan.sizes.latency import PREFETCHED, WEIGH_LATENCY
-from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
@@ -53,6 +53,18 @@ __all__ = [
     "weigh",
 ]
 
+ArraylessStage = (
+    PoolPlan
+    | AddPlan
+    | MultiplyPlan
+    | TablePlan
+    | BlockPlan
+    | ArgMaxPlan
+    | ConcatPlan
+    | SelectPlan
+    | ForkPlan
+    | GearboxPlan
+)
 FITTED = "logic.json"
 """Costs of one of each part, beside this module."""
 
@@ -137,164 +149,37 @@ def weigh(parts: Parts, costs: Mapping[str, float]) -> float:
 
 def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     """Count the parts in LUTs; most counts are bits."""
-    match stage:
-        case ConvPlan():
-            return add_parts(*(part(stage, reloadable) for part, _ in (COMMON, *BY_PART.values())))
-        case PoolPlan():
-            return sequencer_parts(stage) + _pool_luts(stage, reloadable)
-        case AddPlan():
-            bits = stage.lanes * stage.sum_bits
-            return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
-        case MultiplyPlan():
-            return _ends(stage, reloadable)
-        case TablePlan():
-            return _table_luts(stage, reloadable)
-        case ArgMaxPlan():
-            return _arg_max_luts(stage)
-        case ConcatPlan():
-            width = stage.lanes * stage.output.type.bits
-            memory = Memories(count=1, depth=stage.depth, width=width)
-            chosen = width * select_luts(len(stage.inputs))
-            return Counter({"queue": 1, "selected bits": chosen, "RAM": memory.luts(written=True)})
-        case SelectPlan():
-            return _double_buffer_luts(_selection_bits(stage), _selected_luts(stage))
-        case BlockPlan():
-            parts = Counter({"output": 1, "RAM": output_buffer_luts(stage)})
-            if stage.window_memory is MemoryKind.DISTRIBUTED:
-                parts["RAM"] += stage.window_memories.luts(written=True)
-            return sequencer_parts(stage) + parts
-        case ForkPlan():
-            return Counter({"queue": len(stage.depths)}) + _queues(stage)
-        case GearboxPlan():
-            return _double_buffer_luts(_gearbox_bits(stage))
+    if isinstance(stage, ConvPlan):
+        return add_parts(*(part(stage, reloadable) for part, _ in (COMMON, *BY_PART.values())))
+    return _parts_of(stage, reloadable)[0]
 
 
 def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     """Count the parts in flip-flops; most counts are bits."""
+    if isinstance(stage, ConvPlan):
+        return add_parts(*(part(stage, reloadable) for _, part in (COMMON, *BY_PART.values())))
+    return _parts_of(stage, reloadable)[1]
+
+
+def _parts_of(stage: ArraylessStage, reloadable: bool) -> LutsAndFlipFlops:
     match stage:
-        case ConvPlan():
-            return add_parts(*(part(stage, reloadable) for _, part in (COMMON, *BY_PART.values())))
         case PoolPlan():
-            bits = stage.lanes * stage.input.type.bits
-            parts = sequencer_parts(stage) + Counter({"pool bits": bits})
-            if stage.weighs:
-                parts["accumulator bits"] = WEIGH_LATENCY * stage.lanes * stage.sum_bits
-            return parts + (requantizer_flip_flops(stage) if stage.average else Counter())
+            return pool_parts(stage, reloadable)
         case AddPlan():
-            bits = stage.lanes * stage.sum_bits
-            return Counter({"add": 1, "add bits": bits}) + requantizer_flip_flops(stage)
+            return addition_parts(stage, reloadable)
         case MultiplyPlan():
-            return requantizer_flip_flops(stage)
+            return multiply_parts(stage, reloadable)
         case TablePlan():
-            return Counter({"output": 1, "word bits": _table_register_bits(stage)})
-        case ArgMaxPlan():
-            return Counter({"gearbox": 1, "held bits": _arg_max_register_bits(stage)})
-        case ConcatPlan():
-            return Counter({"queue": 1})
-        case SelectPlan():
-            return Counter({"gearbox": 1, "gearbox bits": 2 * _selection_bits(stage)})
+            return table_parts(stage, reloadable)
         case BlockPlan():
-            return sequencer_parts(stage) + Counter({"output": 1})
+            return block_parts(stage)
+        case ArgMaxPlan():
+            return arg_max_parts(stage)
+        case ConcatPlan():
+            return concat_parts(stage)
+        case SelectPlan():
+            return select_parts(stage)
         case ForkPlan():
-            return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
+            return fork_parts(stage)
         case GearboxPlan():
-            return Counter({"gearbox": 1, "gearbox bits": 2 * _gearbox_bits(stage)})
-
-
-def _ends(plan: AddPlan | MultiplyPlan | PoolPlan, reloadable: bool) -> Counter[str]:
-    """LUT parts of requantizers, their parameters and the output buffer."""
-    return requantizer_luts(plan, reloadable) + Counter({"RAM": output_buffer_luts(plan)})
-
-
-def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
-    parts = Counter({"pool bits": plan.lanes * plan.input.type.bits})
-    if plan.window_memory is MemoryKind.DISTRIBUTED:
-        parts["RAM"] += plan.window_memories.luts(written=True)
-    if plan.weighs:
-        # One adder for each digit of a factor but the first, and one multiplexer for each axis.
-        adders = sum(
-            sum(factor.bit_count() for factor in {*factors}) - 1
-            for factors in (plan.row_factors, plan.column_factors)
-        )
-        parts["tree bits"] = plan.lanes * plan.sum_bits * adders
-    if plan.average:
-        return parts + _ends(plan, reloadable)
-    parts["RAM"] += output_buffer_luts(plan)
-    parts["output"] = 1
-    return parts
-
-
-def _table_luts(plan: TablePlan, reloadable: bool) -> Parts:
-    parts = Counter({"output": 1, "RAM": output_buffer_luts(plan)})
-    if plan.table_memory is MemoryKind.DISTRIBUTED:
-        parts["RAM" if reloadable else "ROM"] += plan.table_memories.luts(written=reloadable)
-    if reloadable:
-        parts["loading"] = plan.table_memories.load_luts
-    return parts
-
-
-def _table_register_bits(plan: TablePlan) -> int:
-    """Count the registers of addresses, and of values that block RAM does not contain."""
-    reads = 0 if plan.table_memory is MemoryKind.BLOCK else 2
-    return plan.lanes * (plan.input.type.bits + reads * plan.output.type.bits)
-
-
-def _arg_max_luts(plan: ArgMaxPlan) -> Parts:
-    """Count comparisons, of two LUTs per bit, and choices of a value and its number."""
-    bits = plan.input.type.bits
-    parts = Counter(
-        {
-            "RAM": output_buffer_luts(plan),
-            "tree bits": 2 * (plan.lanes * bits + 2 * plan.output.type.bits),
-            "selected bits": (plan.lanes - 1) * (bits + plan.lane_bits),
-        }
-    )
-    # One transfer per pixel needs no counters, and no greatest value so far.
-    parts["output"] = plan.transfers_in > 1
-    return parts
-
-
-def _arg_max_register_bits(plan: ArgMaxPlan) -> int:
-    """Count the registers of the input, of each level, and of the greatest value so far."""
-    bits, number = plan.input.type.bits, plan.output.type.bits
-    registers, left = plan.lanes * bits, plan.lanes
-    for level in range(plan.levels):
-        left = (left + 1) // 2
-        registers += left * (bits + level + 1)
-    return registers + bits + 2 * number + 3 * plan.latency
-
-
-def _queues(plan: ForkPlan) -> Counter[str]:
-    parts = Counter[str]()
-    width = plan.lanes * plan.output.type.bits
-    for depth, deep in zip(plan.depths, plan.deep, strict=True):
-        parts["deep queue"] += deep
-        memory = Memories(count=1, depth=PREFETCHED if deep else depth, width=width)
-        parts["RAM"] += memory.luts(written=True)
-    return parts
-
-
-def _selected_luts(plan: SelectPlan) -> int:
-    """LUTs of the multiplexers in front of the output lanes."""
-    lanes = zip(*plan.sources, strict=True)
-    return plan.input.type.bits * sum(select_luts(len({*places})) for places in lanes)
-
-
-def _double_buffer_luts(bits: int, chosen: int = 0) -> Counter[str]:
-    """LUT parts of two registers of `bits` bits; what fills the second is chosen by one LUT a bit.
-
-    Parameters
-    ----------
-    bits : int
-    chosen : int
-        LUTs of multiplexers behind them.
-    """
-    return Counter({"gearbox": 1, "gearbox bits": bits, "selected bits": bits + chosen})
-
-
-def _gearbox_bits(plan: GearboxPlan) -> int:
-    return max(plan.lanes_in, plan.lanes_out) * plan.tensor.type.bits
-
-
-def _selection_bits(plan: SelectPlan) -> int:
-    return plan.block * plan.input.type.bits
+            return gearbox_parts(stage)

@@ -13,8 +13,9 @@ from typing import Any
 from systolith.devices import BlockRam
 from systolith.devices.budget import Resources
 from systolith.network import ActType, signed_bits
-from systolith.plan.area.engine_parts import EnginePart, search_of
+from systolith.plan.area.engine_parts import EnginePart
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
+from systolith.plan.area.requantizer_parts import LIMB, search_of
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
@@ -26,15 +27,15 @@ from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.sizes.array_shape import MultiplierKind
 from systolith.plan.sizes.memory import Memories, MemoryKind
-from systolith.plan.sizes.requantizer_widths import SPARE_BIAS_BITS
+from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
 
 __all__ = ["PartKinds", "engine_resources", "requantizer_dsps", "resources_of"]
 
-DSP_BITS = 18
-"""Bits of a factor of a device's multiplier."""
+
+RequantizedEngine = ConvPlan | AddPlan | MultiplyPlan | PoolPlan
 
 
 def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) -> Resources:
@@ -66,23 +67,14 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             memories = Resources(
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
             )
-            dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
-            thresholds = Resources(block_rams=_threshold_blocks(stage, block))
-            used = Resources(dsps=dsps if stage.average else 0)
-            return logic_used + memories + thresholds + used
+            return logic_used + memories + _requantizers(stage, block)
         case AddPlan():
-            dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
-            return logic_used + Resources(
-                dsps=stage.lanes * _scaling_dsps(stage) + dsps,
-                block_rams=_threshold_blocks(stage, block),
-            )
+            scaling = Resources(dsps=stage.lanes * _scaling_dsps(stage))
+            return logic_used + scaling + _requantizers(stage, block)
         case MultiplyPlan():
-            dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
             factors = prod(_limbs(_centred_bits(tensor.type)) for tensor in stage.inputs)
-            return logic_used + Resources(
-                dsps=stage.lanes * factors + dsps,
-                block_rams=_threshold_blocks(stage, block),
-            )
+            products = Resources(dsps=stage.lanes * factors)
+            return logic_used + products + _requantizers(stage, block)
         case TablePlan():
             blocks = _blocks(stage.table_memories, stage.table_memory, block)
             return logic_used + Resources(block_rams=blocks)
@@ -127,8 +119,7 @@ def engine_resources(
         Each combination; the kind of the window buffer changes fastest.
     """
     common = common_logic(plan, reloadable=reloadable)
-    requantizers = requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits)
-    total, thresholds = plan.array.total, _threshold_blocks(plan, block)
+    requantizers, total = _requantizers(plan, block), plan.array.total
 
     def logic_with(part: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
         change: dict[str, Any] = {part.value: kind}
@@ -156,9 +147,9 @@ def engine_resources(
             (kind, weight, window),
             Resources(
                 multipliers=total,
-                dsps=dsps + requantizers,
+                dsps=dsps + requantizers.dsps,
                 luts=logic.luts,
-                block_rams=rams + buffers + thresholds,
+                block_rams=rams + buffers + requantizers.block_rams,
                 flip_flops=logic.flip_flops,
             ),
         )
@@ -177,23 +168,29 @@ def _centred_bits(act: ActType) -> int:
     return signed_bits(act.low - act.zero_point, act.high - act.zero_point)
 
 
-def _factor_bits(stage: AddPlan | MultiplyPlan | PoolPlan, reloadable: bool) -> int:
-    """Width of a requantizer's factor: a sum plus a bias of 0, or plus any loadable bias."""
-    if stage.offset_bits:
-        return stage.sum_bits
-    return stage.sum_bits + 1 + (SPARE_BIAS_BITS if reloadable else 0)
-
-
-def requantizer_dsps(lanes: int, bits: int, scale_bits: int) -> int:
-    """Count the multipliers of requantizers with factors of `bits` and `scale_bits`."""
-    if not scale_bits:
+def requantizer_dsps(lanes: int, plan: RequantizerPlan) -> int:
+    """Count the multipliers of requantizers."""
+    if not plan.scale_bits:
         return 0
-    return lanes * _limbs(bits) * _limbs(scale_bits)
+    return lanes * _limbs(plan.factor_bits) * _limbs(plan.scale_bits)
+
+
+def _requantizers(stage: RequantizedEngine, block: BlockRam) -> Resources:
+    """Count multipliers, or the blocks of thresholds."""
+    plan = stage.requantizer
+    if plan is None:
+        return Resources()
+    if not plan.threshold_bits:
+        return Resources(dsps=requantizer_dsps(stage.lanes_out, plan))
+    search = search_of(plan, stage.lanes_out, stage.transfers_per_pixel)
+    return Resources(
+        block_rams=sum(_blocks(memory, kind, block) for memory, kind in search.memories)
+    )
 
 
 def _limbs(bits: int) -> int:
     """Factors of a device's multiplier that cover `bits`; gates multiply a single bit."""
-    return bits // DSP_BITS + (bits % DSP_BITS > 1)
+    return bits // LIMB + (bits % LIMB > 1)
 
 
 def _queues(plan: ForkPlan, block: BlockRam) -> int:
@@ -203,13 +200,6 @@ def _queues(plan: ForkPlan, block: BlockRam) -> int:
         for depth, deep in zip(plan.depths, plan.deep, strict=True)
         if deep
     )
-
-
-def _threshold_blocks(stage: ConvPlan | AddPlan | MultiplyPlan | PoolPlan, block: BlockRam) -> int:
-    """Count the blocks of the thresholds that requantizers count."""
-    if not stage.threshold_bits:
-        return 0
-    return sum(_blocks(memory, kind, block) for memory, kind in search_of(stage).memories)
 
 
 def _blocks(memory: Memories, kind: MemoryKind, block: BlockRam) -> int:

@@ -15,18 +15,24 @@ class AddPlan(PairPlan):
 
     Parameters
     ----------
-    name, output, lanes, inputs, scale_bits, offset_bits, rounds_twice, has_slopes, threshold_bits
+    name, output, lanes, inputs, requantizer
         As in :class:`PairPlan`.
-    sum_bits : int
-        Width of each scaled input and of their sum.
     factor_bits : pair of int
         Widths of the multipliers of both inputs.
-    rounds_inputs : bool
-        Whether the scaled inputs are shifted right and rounded before they are added.
+    left_shift : int
+        Left shift of both products, with the zeros at the end of constant multipliers.
+    input_shifts : pair of int, optional
+        Right shifts of the scaled inputs, which are rounded before they are added.
     """
 
     factor_bits: tuple[int, int] = (ADDED_MULTIPLIER_BITS, ADDED_MULTIPLIER_BITS)
-    rounds_inputs: bool = False
+    left_shift: int = 0
+    input_shifts: tuple[int, int] | None = None
+
+    @property
+    def rounds_inputs(self) -> bool:
+        """Whether the scaled inputs are shifted right and rounded before they are added."""
+        return self.input_shifts is not None
 
     @property
     def operand_latency(self) -> int:

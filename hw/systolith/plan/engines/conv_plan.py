@@ -5,7 +5,6 @@ from functools import cached_property
 from math import ceil
 
 from systolith.network import ActType, Tensor
-from systolith.plan.engines.requantizing_plan import RequantizingPlan
 from systolith.plan.engines.windowed_plan import WindowedPlan
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind, SingleBits
 from systolith.plan.sizes.latency import (
@@ -19,12 +18,13 @@ from systolith.plan.sizes.latency import (
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
 from systolith.plan.sizes.reduction import Reduction
+from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 
 __all__ = ["ConvPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvPlan(RequantizingPlan, WindowedPlan):
+class ConvPlan(WindowedPlan):
     """A convolution or linear layer on a systolic array of `array.rows` x `array.columns` PEs.
 
     A linear layer is a convolution whose kernel is the whole image.
@@ -60,12 +60,12 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
         Filters in one output transfer; a divisor of the columns.
     weight_bits : int
         Width of a weight.
-    acc_bits, biased_bits : int
-        Widths of partial sums, and of the factor of a requantizer's multiplier.
+    acc_bits : int
+        Width of partial sums.
     buffer_depth : int
         Words of each activation memory; a power of two.
-    scale_bits, offset_bits, rounds_twice, has_slopes, threshold_bits
-        As in :class:`RequantizingPlan`.
+    requantizer : RequantizerPlan
+        Of each output lane.
     single_bits : SingleBits, optional
         What the bits of activations stand for if PEs count equal bits instead of multiplying.
     multiplier_kind : MultiplierKind
@@ -85,7 +85,7 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
     lanes_out: int
     weight_bits: int
     acc_bits: int
-    biased_bits: int
+    requantizer: RequantizerPlan
     single_bits: SingleBits | None = None
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
@@ -279,7 +279,7 @@ class ConvPlan(RequantizingPlan, WindowedPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to the write of its first output transfer."""
         array = READ_LATENCY + self.array.rows - 1 + self.pe_latency
-        return array + self.drain_delay + COLLECT_LATENCY + self.scaling_latency
+        return array + self.drain_delay + COLLECT_LATENCY + self.requantizer.latency
 
     @property
     def free_latency(self) -> int:

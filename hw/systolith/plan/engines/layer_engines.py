@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import ceil
 
-import numpy as np
-
 from systolith.network import (
     ADDED_MULTIPLIER_BITS,
     MAX_MULTIPLIER_BITS,
@@ -16,7 +14,6 @@ from systolith.network import (
     MaxPool2d,
     Multiply,
     Pad2d,
-    Rounding,
     Table,
     Upsample,
     signed_bits,
@@ -28,12 +25,8 @@ from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
-from systolith.plan.sizes.requantizer_widths import (
-    offset_bits,
-    scale_bits,
-    threshold_bits,
-    zeros_at_end,
-)
+from systolith.plan.sizes.requantizer_plan import RequantizerPlan
+from systolith.plan.sizes.requantizer_widths import zeros_at_end
 from systolith.plan.sizes.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
 
@@ -87,13 +80,8 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         lanes_out=least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
         weight_bits=work.weight_bits,
         acc_bits=work.acc_bits,
-        biased_bits=work.biased_bits,
         buffer_depth=power_of_two(work.window.steady_span * words),
-        scale_bits=work.scale_bits,
-        offset_bits=work.offset_bits,
-        rounds_twice=work.rounds_twice,
-        has_slopes=work.has_slopes,
-        threshold_bits=work.threshold_bits,
+        requantizer=work.requantizer,
         single_bits=work.single_bits,
         multiplier_kind=MultiplierKind.DSP if work.single_bits is None else MultiplierKind.LUT,
     )
@@ -119,8 +107,6 @@ def plan_pool(
         output=output,
         buffer_depth=power_of_two(window.steady_span * (output.shape[0] // lanes)),
         lanes=lanes,
-        average=isinstance(layer, AvgPool2d),
-        scale_bits=0,
         fill=layer.fill(image.type) if isinstance(layer, Pad2d) else image.type.low,
     )
     if not isinstance(layer, AvgPool2d):
@@ -129,15 +115,10 @@ def plan_pool(
     if layer.counted is not None:
         rows, columns = layer.factors(image.shape)
         made = replace(made, row_factors=rows, column_factors=columns)
-    spec, biases = layer.requantize, np.zeros(output.shape[0], dtype=np.int64)
-    return replace(
-        made,
-        scale_bits=scale_bits(spec, reloadable=reloadable),
-        offset_bits=offset_bits(made.sum_bits, biases, spec, reloadable=reloadable),
-        rounds_twice=spec.rounding is Rounding.TFLITE,
-        has_slopes=spec.negative is not None,
-        threshold_bits=threshold_bits(spec),
+    requantizer = RequantizerPlan.of(
+        layer.requantize, output.type, sum_bits=made.sum_bits, reloadable=reloadable
     )
+    return replace(made, requantizer=requantizer)
 
 
 def plan_add(
@@ -150,24 +131,24 @@ def plan_add(
     # Sums of a reloadable design hold any products.
     most = replace(layer, multipliers=((1 << widest) - 1,) * 2) if reloadable else layer
     low, high = most.accumulator_range((first, second))
-    output, spec = network.tensors[layer.name], layer.requantize
-    sum_bits, biases = signed_bits(min(low, 0), max(high, 0)), np.zeros(output.shape[0], np.int64)
-    factors = tuple(m >> zeros_at_end(m) for m in layer.multipliers)
+    output, sum_bits = network.tensors[layer.name], signed_bits(min(low, 0), max(high, 0))
+    # Zeros at the end of a constant take no multiplier in front of a shift.
+    zeros = [zeros_at_end(factor) if rounds else 0 for factor in layer.multipliers]
+    first_factor, second_factor = (
+        widest if reloadable else (factor >> end).bit_length()
+        for factor, end in zip(layer.multipliers, zeros, strict=True)
+    )
     return AddPlan(
         name=layer.name,
         inputs=(first, second),
         output=output,
         lanes=lanes,
-        sum_bits=sum_bits,
-        scale_bits=scale_bits(spec, reloadable=reloadable),
-        offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
-        rounds_twice=spec.rounding is Rounding.TFLITE,
-        has_slopes=spec.negative is not None,
-        threshold_bits=threshold_bits(spec),
-        factor_bits=(factors[0].bit_length(), factors[1].bit_length())
-        if rounds and not reloadable
-        else (widest, widest),
-        rounds_inputs=rounds,
+        requantizer=RequantizerPlan.of(
+            layer.requantize, output.type, sum_bits=sum_bits, reloadable=reloadable
+        ),
+        factor_bits=(first_factor, second_factor),
+        left_shift=layer.left_shift,
+        input_shifts=layer.shifts,
     )
 
 
@@ -176,20 +157,19 @@ def plan_multiply(
 ) -> MultiplyPlan:
     """Plan a product of `lanes` channels at a time."""
     first, second = network.inputs_of(layer)
-    output, spec = network.tensors[layer.name], layer.requantize
+    output = network.tensors[layer.name]
     low, high = layer.accumulator_range((first, second))
-    sum_bits, biases = signed_bits(min(low, 0), max(high, 0)), np.zeros(output.shape[0], np.int64)
     return MultiplyPlan(
         name=layer.name,
         inputs=(first, second),
         output=output,
         lanes=lanes,
-        sum_bits=sum_bits,
-        scale_bits=scale_bits(spec, reloadable=reloadable),
-        offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
-        rounds_twice=spec.rounding is Rounding.TFLITE,
-        has_slopes=spec.negative is not None,
-        threshold_bits=threshold_bits(spec),
+        requantizer=RequantizerPlan.of(
+            layer.requantize,
+            output.type,
+            sum_bits=signed_bits(min(low, 0), max(high, 0)),
+            reloadable=reloadable,
+        ),
     )
 
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 from systolith.network import signed_bits
 from systolith.plan.engines.one_bank_plan import OneBankPlan
-from systolith.plan.engines.requantizing_plan import RequantizingPlan
 from systolith.plan.sizes.latency import POOL_LATENCY, READ_LATENCY, WEIGH_LATENCY
+from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 
 __all__ = ["PoolPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolPlan(RequantizingPlan, OneBankPlan):
+class PoolPlan(OneBankPlan):
     """Maximum or average pooling: `lanes` channels at a time, one tap per cycle.
 
     ``cycles = Ho * Wo * taps * ceil(C / lanes)``
@@ -20,20 +20,23 @@ class PoolPlan(RequantizingPlan, OneBankPlan):
     ----------
     name, window, output, buffer_depth, input, lanes, window_memory
         As in :class:`OneBankPlan`.
-    scale_bits, offset_bits, rounds_twice, has_slopes, threshold_bits
-        As in :class:`RequantizingPlan`.
-    average : bool
-        Whether sums are requantized; otherwise maxima are passed on.
+    requantizer : RequantizerPlan, optional
+        Of the sum of each lane; without it, maxima are passed on.
     fill : int
         What a tap outside the image reads.
     row_factors, column_factors : tuple of int
         What the sum of a window is multiplied by, for each output row and column, if areas differ.
     """
 
-    average: bool = False
+    requantizer: RequantizerPlan | None = None
     fill: int = 0
     row_factors: tuple[int, ...] = ()
     column_factors: tuple[int, ...] = ()
+
+    @property
+    def average(self) -> bool:
+        """Whether sums are requantized."""
+        return self.requantizer is not None
 
     @property
     def weighs(self) -> bool:
@@ -79,6 +82,4 @@ class PoolPlan(RequantizingPlan, OneBankPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to its output transfer."""
         latency = READ_LATENCY + POOL_LATENCY + (WEIGH_LATENCY if self.weighs else 0)
-        if not self.average:
-            return latency
-        return latency + self.scaling_latency
+        return latency if self.requantizer is None else latency + self.requantizer.latency

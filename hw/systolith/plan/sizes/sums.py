@@ -17,9 +17,8 @@ from systolith.network import (
     signed_bits,
 )
 from systolith.plan.sizes.array_shape import SingleBits
-from systolith.plan.sizes.requantizer_widths import SPARE_BIAS_BITS
 
-__all__ = ["any_sum_bits", "biased_bits", "count_bits", "fold_bias", "partial_sum_bits"]
+__all__ = ["any_sum_bits", "count_bits", "fold_bias", "partial_sum_bits"]
 
 
 def fold_bias(
@@ -50,14 +49,6 @@ def count_bits(layer: Conv2d | Linear, single_bits: SingleBits) -> int:
     """Width of the count of a filter's bits; of twice the count for signs."""
     most = _most_kept(layer) * (2 if single_bits is SingleBits.SIGNS else 1)
     return signed_bits(0, most)
-
-
-def biased_bits(layer: Conv2d | Linear, biases: IntArray, acc_bits: int, reloadable: bool) -> int:
-    """Width of a sum plus its bias; of the sum alone if an offset contains the bias."""
-    if layer.requantize.offset is not None:
-        return acc_bits
-    own_bits = signed_bits(int(biases.min()), int(biases.max()))
-    return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
 
 
 def partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 
 from systolith.network import (
     INPUT,
-    USUAL_MULTIPLIER_BITS,
     Add,
     AllTaps,
     ArgMax,
@@ -25,7 +24,6 @@ from systolith.network import (
     Multiply,
     Pad2d,
     PerNeuron,
-    Rounding,
     SelectChannels,
     Table,
     Tensor,
@@ -33,15 +31,10 @@ from systolith.network import (
 )
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, SingleBits
 from systolith.plan.sizes.reduction import Reduction
-from systolith.plan.sizes.requantizer_widths import (
-    offset_bits,
-    scale_bits,
-    threshold_bits,
-)
+from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 from systolith.plan.sizes.single_bits import carries_signs
 from systolith.plan.sizes.sums import (
     any_sum_bits,
-    biased_bits,
     count_bits,
     fold_bias,
     partial_sum_bits,
@@ -95,21 +88,12 @@ class Workload:
     reads : Reduction
         What one output sums over: one channel if the layer is depthwise, the k weights of a filter
         if they are gathered.
-    weight_bits, acc_bits, biased_bits : int
-        Widths of weights, of partial sums, and of a requantizer's factor: partial sums plus their
-        bias, if it is not added behind the multiplier.
+    weight_bits, acc_bits : int
+        Widths of weights and of partial sums.
+    requantizer : RequantizerPlan
+        What scales the sums.
     packed : int
         Most filters that can share a multiplier.
-    scale_bits : int
-        Width of the multiplier of a requantizer; 0 if there is none.
-    offset_bits : int
-        Width of the addend behind the multiplier; 0 if biases are added in front of it.
-    rounds_twice : bool
-        Whether requantizers round twice, as TFLite does.
-    has_slopes : bool
-        Whether requantizers multiply negative sums with a factor of their own.
-    threshold_bits : int
-        Bits of a count of thresholds; 0 if requantizers scale.
     single_bits : SingleBits, optional
         What the bits of activations stand for if PEs count equal bits instead of multiplying.
     """
@@ -125,13 +109,8 @@ class Workload:
     reads: Reduction
     weight_bits: int
     acc_bits: int
-    biased_bits: int
+    requantizer: RequantizerPlan
     packed: int = 1
-    scale_bits: int = USUAL_MULTIPLIER_BITS
-    offset_bits: int = 0
-    rounds_twice: bool = False
-    has_slopes: bool = False
-    threshold_bits: int = 0
     single_bits: SingleBits | None = None
 
     @property
@@ -204,7 +183,6 @@ def workload_of(
     depthwise = _is_depthwise(layer)
     single_bits = _single_bits(network, layer, reloadable)
     acc_bits = count_bits(layer, single_bits) if single_bits else wide(layer, image)
-    biases = fold_bias(layer, image.type, single_bits)
     return Workload(
         name=layer.name,
         window=window_of(network, layer),
@@ -216,14 +194,15 @@ def workload_of(
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
         feed=_feed(layer, image),
         packed=1 if single_bits else _filters_per_multiplier(layer, image),
-        scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
-        offset_bits=offset_bits(acc_bits, biases, layer.requantize, reloadable=reloadable),
-        rounds_twice=layer.requantize.rounding is Rounding.TFLITE,
-        has_slopes=layer.requantize.negative is not None,
-        threshold_bits=threshold_bits(layer.requantize),
+        requantizer=RequantizerPlan.of(
+            layer.requantize,
+            network.tensors[layer.name].type,
+            sum_bits=acc_bits,
+            biases=fold_bias(layer, image.type, single_bits),
+            reloadable=reloadable,
+        ),
         weight_bits=1 if single_bits else max(layer.weight_bits, 2),
         acc_bits=acc_bits,
-        biased_bits=biased_bits(layer, biases, acc_bits, reloadable),
         single_bits=single_bits,
     )
 

@@ -9,8 +9,8 @@ from amaranth.back import rtlil
 
 from systolith.gateware import Requantizer, RequantizerShape, Technology
 from systolith.network import ActType, Requantize
-from systolith.plan import scale_bits
 from systolith.plan.area.resources import requantizer_dsps
+from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 
 
 @pytest.mark.parametrize("acc_bits", [8, 17, 18, 19, 30, 35, 36, 37])
@@ -21,9 +21,8 @@ def test_count_is_that_of_the_circuit(acc_bits: int, multiplier_bits: int) -> No
     shape = RequantizerShape.of(acc_bits, np.array([0]), spec, output)
     ecp5 = SimpleNamespace(technology=Technology.ECP5)
     text = rtlil.convert(Requantizer(shape), platform=ecp5)
-    # The bias makes the sum a bit wider.
     found = text.count("cell \\MULT18X18D")
-    assert found == requantizer_dsps(1, acc_bits + 1, multiplier_bits)
+    assert found == requantizer_dsps(1, RequantizerPlan.of(spec, output, sum_bits=acc_bits))
 
 
 @pytest.mark.parametrize("most", [(1 << 16) - 1, (1 << 17) - 1, (1 << 18) - 1])
@@ -31,10 +30,11 @@ def test_slopes_take_no_second_multiplier(most: int) -> None:
     plain = Requantize(multiplier=np.array([most]), shift=np.array([20]))
     for negative in (np.array([most // 9]), np.array([-most])):
         spec = replace(plain, negative=negative)
-        shape = RequantizerShape.of(17, np.array([0]), spec, ActType(bits=8, signed=True))
+        output = ActType(bits=8, signed=True)
+        shape = RequantizerShape.of(17, np.array([0]), spec, output)
         ecp5 = SimpleNamespace(technology=Technology.ECP5)
         found = rtlil.convert(Requantizer(shape), platform=ecp5).count("cell \\MULT18X18D")
-        assert found == requantizer_dsps(1, 18, scale_bits(spec))
+        assert found == requantizer_dsps(1, RequantizerPlan.of(spec, output, sum_bits=17))
 
 
 @pytest.mark.parametrize("acc_bits", [17, 18, 19, 36, 37])
@@ -43,8 +43,11 @@ def test_offsets_take_no_multipliers(acc_bits: int, multiplier: int) -> None:
     spec = Requantize(
         multiplier=np.array([multiplier]), shift=np.array([20]), offset=np.array([77])
     )
-    shape = RequantizerShape.of(acc_bits, np.array([5]), spec, ActType(bits=8, signed=True))
+    output, biases = ActType(bits=8, signed=True), np.array([5])
+    shape = RequantizerShape.of(acc_bits, biases, spec, output)
     ecp5 = SimpleNamespace(technology=Technology.ECP5)
     text = rtlil.convert(Requantizer(shape), platform=ecp5)
     found = text.count("cell \\MULT18X18D")
-    assert found == requantizer_dsps(1, acc_bits, shape.multiplier_bits)
+    assert found == requantizer_dsps(
+        1, RequantizerPlan.of(spec, output, sum_bits=acc_bits, biases=biases)
+    )

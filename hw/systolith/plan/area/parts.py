@@ -1,0 +1,64 @@
+"""Parts that stages are counted in, and those that several kinds of stages have."""
+
+from collections import Counter
+from collections.abc import Mapping
+from math import ceil
+
+from systolith.plan.sizes.memory import Memories
+
+__all__ = [
+    "LutsAndFlipFlops",
+    "Parts",
+    "add_parts",
+    "buffer_parts",
+    "counter_bits",
+    "join_parts",
+    "queue_parts",
+    "select_luts",
+]
+
+Parts = Mapping[str, int]
+"""Number of each part, by name. Names that end in ``bits`` count bits, others things."""
+LutsAndFlipFlops = tuple[Counter[str], Counter[str]]
+"""Parts in LUTs, and parts in flip-flops."""
+
+
+def add_parts(*several: Parts) -> Counter[str]:
+    """Add up the numbers of equal parts."""
+    total = Counter[str]()
+    for parts in several:
+        for part, number in parts.items():
+            total[part] += number
+    return total
+
+
+def join_parts(*several: LutsAndFlipFlops) -> LutsAndFlipFlops:
+    """Add up the parts of both kinds."""
+    return add_parts(*(luts for luts, _ in several)), add_parts(*(others for _, others in several))
+
+
+def counter_bits(count: int) -> int:
+    """Width of a counter."""
+    return (count - 1).bit_length()
+
+
+def select_luts(parts: int) -> int:
+    """LUTs for each bit of a multiplexer with `parts` inputs."""
+    return ceil(parts / 2) + parts // 8 if parts > 1 else 0
+
+
+def queue_parts(depth: int, width: int) -> LutsAndFlipFlops:
+    """Count a queue in LUTs: its memory, two places and a level."""
+    memory = Memories(count=1, depth=depth, width=width).luts(written=True)
+    places = 2 * counter_bits(depth) + depth.bit_length()
+    return (
+        Counter({"queue": 1, "place bits": places, "RAM": memory}),
+        Counter({"register bits": places}),
+    )
+
+
+def buffer_parts(depth: int, width: int) -> LutsAndFlipFlops:
+    """Count an output buffer: a queue, and the count of what can be promised."""
+    spare = depth.bit_length() + 1
+    promises = Counter({"promise": 1, "place bits": spare}), Counter({"register bits": spare + 2})
+    return join_parts(queue_parts(depth, width), promises)
