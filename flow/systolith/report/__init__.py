@@ -3,8 +3,10 @@
 from systolith.report.engines import (
     EngineRow,
     PerformanceResult,
+    QueueRow,
     engine_rows,
     estimate_performance,
+    queue_rows,
 )
 from systolith.report.fitting import FittedTable
 from systolith.report.floorplan import draw_floorplan
@@ -22,7 +24,13 @@ from systolith.report.results import (
 )
 from systolith.report.results_page import write_results_page
 from systolith.report.sparsity import SparsityRow, dense_macs, sparsity_rows
-from systolith.report.tables import engine_table, plan_table, report_view, sparsity_table
+from systolith.report.tables import (
+    engine_table,
+    plan_table,
+    queue_table,
+    report_view,
+    sparsity_table,
+)
 from systolith.report.tuning_page import write_tuning_page
 from systolith.report.utilization import UtilizationRow, utilization_rows, utilization_table
 from systolith.report.words import count_of
@@ -37,6 +45,7 @@ __all__ = [
     "LayerRow",
     "PerformanceResult",
     "PlacedClock",
+    "QueueRow",
     "Report",
     "SparsityRow",
     "StageTime",
@@ -55,6 +64,8 @@ __all__ = [
     "layer_rows",
     "network_table",
     "plan_table",
+    "queue_rows",
+    "queue_table",
     "report_view",
     "sparsity_rows",
     "sparsity_table",

@@ -1,12 +1,27 @@
 """The planned engines, one by one and in sum."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from systolith.plan import ConvPlan, NetworkPlan, PoolPlan, StagePlan
+from systolith.plan import (
+    ConvPlan,
+    MemoryKind,
+    NetworkPlan,
+    PoolPlan,
+    Queue,
+    StagePlan,
+    list_queues,
+)
 
-__all__ = ["EngineRow", "PerformanceResult", "engine_rows", "estimate_performance"]
+__all__ = [
+    "EngineRow",
+    "PerformanceResult",
+    "QueueRow",
+    "engine_rows",
+    "estimate_performance",
+    "queue_rows",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +66,37 @@ class EngineRow:
     cycles: int
     idle: float
     bottleneck: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRow:
+    """One queue, as shallow as the pace of the pipeline allows.
+
+    Attributes
+    ----------
+    stage : str
+        The stage that fills it: a fork, which copies a stream for several readers, or a queue.
+    reader : str
+        The engine that reads it, or ``output``.
+    depth, width, bits : int
+        Transfers that it holds, bits of a transfer, and bits of all.
+    memory : str
+        ``block`` or ``distributed``.
+    luts, block_rams : int
+        LUTs are an estimate.
+    reason : str
+        What its transfers wait for.
+    """
+
+    stage: str
+    reader: str
+    depth: int
+    width: int
+    bits: int
+    memory: str
+    luts: int
+    block_rams: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +168,26 @@ def _row(plan: NetworkPlan, stage: StagePlan) -> EngineRow:
         cycles=stage.cycles,
         idle=1 - stage.cycles / plan.cycles_per_frame,
         bottleneck=stage.cycles == plan.cycles_per_frame,
+    )
+
+
+def queue_rows(plan: NetworkPlan) -> tuple[QueueRow, ...]:
+    """Describe each queue, in the order of the data flow."""
+    return tuple(_queue_row(plan, queue) for queue in list_queues(plan.graph))
+
+
+def _queue_row(plan: NetworkPlan, queue: Queue) -> QueueRow:
+    used = plan.resources_of(replace(queue.fork, depths=(queue.depth,)))
+    return QueueRow(
+        stage=queue.fork.name,
+        reader=queue.reader or "output",
+        depth=queue.depth,
+        width=queue.width,
+        bits=queue.depth * queue.width,
+        memory=(MemoryKind.BLOCK if queue.deep else MemoryKind.DISTRIBUTED).value,
+        luts=used.luts,
+        block_rams=used.block_rams,
+        reason=queue.reason,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
-from systolith.report.engines import EngineRow, PerformanceResult
+from systolith.report.engines import EngineRow, PerformanceResult, QueueRow
 from systolith.report.results import (
     AccuracyResult,
     BuiltDevice,
@@ -59,6 +59,8 @@ class Report:
         Layers with weights.
     engines : tuple of EngineRow
         Stages of the pipeline.
+    queues : tuple of QueueRow
+        Queues of the pipeline.
     stages : list of StageTime
         Stages of the run.
     design : DesignHashes or None
@@ -81,6 +83,7 @@ class Report:
     performance: PerformanceResult | None = None
     sparsity: tuple[SparsityRow, ...] = ()
     engines: tuple[EngineRow, ...] = ()
+    queues: tuple[QueueRow, ...] = ()
     stages: list[StageTime] = field(default_factory=list)
     design: DesignHashes | None = None
     build: BuiltDevice | None = None
@@ -135,6 +138,7 @@ class Report:
             performance=PerformanceResult(**performance) if performance else None,
             sparsity=tuple(SparsityRow(**row) for row in content["sparsity"].get("layers", ())),
             engines=tuple(EngineRow(**row) for row in content["engines"]),
+            queues=tuple(QueueRow(**row) for row in content.get("queues", ())),
             stages=[StageTime.from_json(stage) for stage in content["stages"]],
             design=DesignHashes(**design) if design else None,
             build=BuiltDevice.from_json(build) if build else None,
@@ -158,6 +162,7 @@ class Report:
             "performance": self.performance.to_json() if self.performance else {},
             "sparsity": {"layers": rows} if rows else {},
             "engines": [asdict(row) for row in self.engines],
+            "queues": [asdict(row) for row in self.queues],
             "stages": [stage.to_json() for stage in self.stages],
             "design": asdict(self.design) if self.design else {},
             "build": self.build.to_json() if self.build else {},

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from systolith.report.engines import EngineRow, PerformanceResult
+from systolith.report.engines import EngineRow, PerformanceResult, QueueRow
 from systolith.report.fitting import FittedTable
 from systolith.report.report import Report
 from systolith.report.results import BuiltDevice, PlacedClock
@@ -15,7 +15,7 @@ from systolith.report.sparsity import SparsityRow
 from systolith.report.utilization import utilization_table
 from systolith.report.words import count_of
 
-__all__ = ["engine_table", "plan_table", "report_view", "sparsity_table"]
+__all__ = ["engine_table", "plan_table", "queue_table", "report_view", "sparsity_table"]
 
 MEMORIES = {"block": "block", "distributed": "LUT", "": ""}
 
@@ -52,6 +52,8 @@ def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
     if report.engines and planning:
         assert report.performance is not None
         yield plan_table(report.engines, report.performance.resources, report.performance.budget)
+        if report.queues:
+            yield queue_table(report.queues)
     elif report.engines:
         yield engine_table(report.engines)
     if report.build is not None and report.build.placed is not None:
@@ -148,6 +150,36 @@ def plan_table(
             f"{row.cycles:,}",
             "* 0%" if row.bottleneck else f"{row.idle:.0%}",
             style="bold" if row.bottleneck else None if row.array else "dim",
+        )
+    return table
+
+
+def queue_table(rows: Sequence[QueueRow]) -> FittedTable:
+    """List the queues of the pipeline, with what waits in them."""
+    table = FittedTable(
+        "Queues (the least depths at which no frame leaves later)",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+    table.add_column("stage", rank=1)
+    table.add_column("reader")
+    table.add_column("trans-\nfers", justify="right")
+    table.add_column("\nbits", justify="right")
+    table.add_column("in", rank=2)
+    table.add_column("\nLUTs", justify="right", rank=3)
+    table.add_column("block\nRAMs", justify="right")
+    table.add_column("what waits", wraps=True)
+    for row in rows:
+        table.add_row(
+            row.stage,
+            row.reader,
+            f"{row.depth:,}",
+            f"{row.bits:,}",
+            MEMORIES[row.memory],
+            f"{row.luts:,}",
+            str(row.block_rams or ""),
+            Text(row.reason),
         )
     return table
 

@@ -55,6 +55,7 @@ from systolith.plan.sizes.workload import (
 )
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
+from systolith.plan.streams.queue_reasons import Queue, list_queues
 from systolith.plan.streams.stage_graph import (
     Edge,
     EnginePlan,
@@ -100,6 +101,7 @@ __all__ = [
     "PackedWeights",
     "PlanError",
     "PoolPlan",
+    "Queue",
     "Reduction",
     "SelectPlan",
     "SingleBits",
@@ -123,6 +125,7 @@ __all__ = [
     "estimate_fmax_mhz",
     "fold_bias",
     "least_cycles",
+    "list_queues",
     "memory_of",
     "offset_bits",
     "other_options",

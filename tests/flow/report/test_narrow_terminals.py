@@ -20,6 +20,7 @@ from systolith.report import (
     engine_rows,
     estimate_performance,
     network_table,
+    queue_rows,
     report_view,
     sparsity_rows,
     utilization_table,
@@ -71,6 +72,7 @@ def _report(plan: NetworkPlan, *, planning: bool) -> RenderableType:
         seed=0,
         performance=estimate_performance(plan, clock_mhz=100),
         engines=engine_rows(plan),
+        queues=queue_rows(plan),
         sparsity=sparsity_rows(plan.network),
     )
     return report_view(report, planning=planning)

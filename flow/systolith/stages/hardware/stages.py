@@ -21,6 +21,7 @@ from systolith.report import (
     dense_macs,
     engine_rows,
     estimate_performance,
+    queue_rows,
     sparsity_rows,
 )
 from systolith.stages.hardware.bitstream import BITSTREAM, PICTURES, build_design, choose_top
@@ -145,7 +146,8 @@ class HardwareStages:
 
     def _estimate(self, context: StageContext) -> dict[str, Any]:
         engines = [asdict(row) for row in engine_rows(self.plan)]
-        return {"engines": engines, **self._performance.to_json()}
+        queues = [asdict(row) for row in queue_rows(self.plan)]
+        return {"engines": engines, "queues": queues, **self._performance.to_json()}
 
     def _publish_estimate(self, report: Report, record: StageRecord) -> None:
         network, dense = self.source.network, self.source.dense_shapes
@@ -153,6 +155,7 @@ class HardwareStages:
         report.performance = replace(self._performance, macs_unpruned=macs)
         report.sparsity = sparsity_rows(network, dense)
         report.engines = engine_rows(self.plan)
+        report.queues = queue_rows(self.plan)
 
     @property
     def _performance(self) -> PerformanceResult:

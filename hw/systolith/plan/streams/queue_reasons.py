@@ -79,7 +79,7 @@ class _Branches:
 
     def _reason(self, fork: ForkPlan, branch: int, reader: StagePlan | None) -> str:
         if fork.depths[branch] == LEAST_DEPTH:
-            return "nothing waits: no queue is shallower"
+            return "nothing waits; the least depth"
         if len(fork.depths) == 1:
             return self._reason_of_widths(reader)
         reached = self._reached(fork.name, branch)
