@@ -42,6 +42,8 @@ class ZooEntry:
         Bits of the weights.
     door : Door
         Door that it goes through.
+    classes : int
+        Classes that it tells apart; 0 if its outputs are no classes.
     epochs : int
         Epochs of training on the bundled digits; 0: random weights.
     trained : str
@@ -57,12 +59,18 @@ class ZooEntry:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight_bits: int = 8
     door: Door = Door.PYTORCH
+    classes: int = 0
     epochs: int = 0
     trained: str = ""
 
     def make_model(self, seed: int = 0) -> Any:
         """Make the untrained ``nn.Module``."""
         return getattr(import_module("systolith.models"), self.model)(seed=seed, **self.arguments)
+
+    @property
+    def trains_on(self) -> str:
+        """Name of the bundled data set that it is trained on; empty if there is none."""
+        return "digits" if self.epochs else ""
 
     @property
     def size(self) -> str:
@@ -86,6 +94,7 @@ ZOO = _zoo(
         name="digits_cnn",
         model="DigitsCNN",
         shape=(1, 8, 8),
+        classes=10,
         task="handwritten digits",
         source="systolith's demo",
         epochs=10,
@@ -94,6 +103,7 @@ ZOO = _zoo(
         name="ds_cnn",
         model="DSCNN",
         shape=(1, 49, 10),
+        classes=12,
         task="keywords",
         source=TINY,
     ),
@@ -101,6 +111,7 @@ ZOO = _zoo(
         name="ecg",
         model="HeartbeatNet",
         shape=(1, 187),
+        classes=5,
         task="heartbeats",
         source="Kachuee et al.: ECG heartbeat classification (2018)",
     ),
@@ -115,6 +126,7 @@ ZOO = _zoo(
         name="jet_mlp",
         model="JetMLP",
         shape=(16,),
+        classes=5,
         task="jets of particles",
         source="Duarte et al.: hls4ml (2018)",
     ),
@@ -122,6 +134,7 @@ ZOO = _zoo(
         name="mobilenet_v1",
         model="MobileNetV1",
         shape=(3, 96, 96),
+        classes=2,
         task="visual wake words",
         source=TINY,
     ),
@@ -129,6 +142,7 @@ ZOO = _zoo(
         name="mobilenet_v2",
         model="MobileNetV2",
         shape=(3, 64, 64),
+        classes=10,
         task="images",
         source="Sandler et al.: MobileNetV2 (2018), width 0.35",
         weight_bits=4,
@@ -137,6 +151,7 @@ ZOO = _zoo(
         name="mobilenet_v3",
         model="SmallMobileNetV3",
         shape=(3, 64, 64),
+        classes=10,
         task="images",
         source="Howard et al.: MobileNetV3 (2019), four of its blocks",
     ),
@@ -144,6 +159,7 @@ ZOO = _zoo(
         name="radioml",
         model="RadioVGG10",
         shape=(2, 256),
+        classes=24,
         task="modulations of radio signals",
         source="O'Shea et al.: Over-the-air deep learning (2018); 256 samples in place of 1,024",
         arguments={"samples": 256},
@@ -152,6 +168,7 @@ ZOO = _zoo(
         name="resnet8",
         model="ResNet8",
         shape=(3, 32, 32),
+        classes=10,
         task="images",
         source=TINY,
         trained="resnet8-dense",
@@ -160,6 +177,7 @@ ZOO = _zoo(
         name="squeezenet",
         model="SmallSqueezeNet",
         shape=(3, 32, 32),
+        classes=10,
         task="images",
         source="Iandola et al.: SqueezeNet (2016), four fire modules",
     ),

@@ -1,8 +1,8 @@
 """Networks of the zoo, quantized after calibration with seeded random inputs, or trained."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
@@ -41,6 +41,8 @@ class ZooNetwork:
         Share of the test images that the integers classify correctly; None for random weights.
     reference : callable
         Computes every layer of input integers, in PyTorch; keys as :func:`systolith.network.trace`.
+    weights : mapping of str to Tensor
+        State of the trained float model; empty for random weights.
     check : str
         What the network was compared with on its way, if its door compares.
     """
@@ -50,6 +52,7 @@ class ZooNetwork:
     parameters: int
     accuracy: float | None
     reference: Callable[[IntArray], dict[str, IntArray]]
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
     check: str = ""
 
     @property
@@ -118,6 +121,7 @@ def settle_statistics_(model: nn.Module, inputs: Tensor) -> None:
 def _trained(entry: ZooEntry, model: nn.Module, parameters: int, seed: int) -> ZooNetwork:
     data = load_digits(seed)
     fit(model, data, epochs=entry.epochs, seed=seed)
+    weights = {name: values.clone() for name, values in model.state_dict().items()}
     quantized = prepare(model, data.calibration_images, QuantConfig(weight_bits=entry.weight_bits))
     fit(quantized, data, epochs=1, learning_rate=5e-4, seed=seed)
     integers = IntegerModel(quantized)
@@ -127,6 +131,7 @@ def _trained(entry: ZooEntry, model: nn.Module, parameters: int, seed: int) -> Z
         parameters=parameters,
         accuracy=float(evaluate(integers.logits, data.test_images, data.test_labels)),
         reference=integers.trace,
+        weights=weights,
     )
 
 

@@ -16,7 +16,7 @@ zoo = typer.Typer(
     no_args_is_help=True,
 )
 FILES = ("network.json", "card.json", "README.md")
-"""Files that ``systolith zoo get`` writes, beside network.safetensors."""
+"""Files that ``systolith zoo get`` writes, beside network.safetensors and the experiment's."""
 
 
 @zoo.command("list")
@@ -59,10 +59,11 @@ def get_network(
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
-    """Make a network and write network.json, which estimate, generate, verify and build take.
+    """Write a network: network.json, which estimate, generate, verify and build take, and its card.
 
     The model is quantized on the spot, with random weights or trained on the bundled digits, as its
-    card says. Overwrites nothing.
+    card says. If its outputs are classes, experiment.toml is written, too: it trains, prunes and
+    quantizes the network on data of your own. Overwrites nothing.
     """
     from systolith.foundation import UsageError, write_text
     from systolith.network import save
@@ -70,15 +71,17 @@ def get_network(
 
     entry = find_entry(name)
     folder = Path(name) if output is None else output
-    if present := [str(folder / file) for file in FILES if (folder / file).exists()]:
+    files = (*FILES, "experiment.toml", "model.py", "data.npz", "weights.safetensors")
+    if present := [str(folder / file) for file in files if (folder / file).exists()]:
         raise UsageError(
             f"zoo get overwrites nothing, but there is {', '.join(present)}; give another folder "
             "with -o"
         )
     with tracking("zoo", None, quiet=as_json, quick=True):
+        from systolith.zoo.experiments import EXPERIMENT, experiment_files
         from systolith.zoo.making import make_network
 
-        made = make_network(entry, 0 if seed is None else seed)
+        made = make_network(entry, seed or 0)
     card = read_cards().get(name)
     folder.mkdir(parents=True, exist_ok=True)
     save(made.network, folder / FILES[0])
@@ -86,11 +89,24 @@ def get_network(
     write_text(folder / FILES[1], json.dumps(content, indent=1) + "\n")
     lines = [f"# {name}: {entry.task}"] if card is None else list(card.lines())
     write_text(folder / FILES[2], "\n".join(lines) + "\n")
+    experiment = folder / EXPERIMENT if entry.classes else None
+    if experiment is not None:
+        device = "ecp5-85f" if card is None else card.device
+        for file, contents in experiment_files(made, device, seed or 0).items():
+            (folder / file).write_bytes(contents)
     if as_json:
-        print(json.dumps({"network": str(folder / FILES[0]), "card": content}, indent=1))
+        shown = {"network": str(folder / FILES[0]), "card": content}
+        if experiment is not None:
+            shown["experiment"] = str(experiment)
+        print(json.dumps(shown, indent=1))
         return
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print(f"results: {folder / FILES[0]}", highlight=False, soft_wrap=True)
     device = "" if card is None else f" --device {card.device}"
     out.print(f"next: systolith estimate {folder / FILES[0]}{device}", highlight=False)
+    if experiment is not None:
+        where = (
+            "on the bundled digits" if entry.trains_on else f"on yours, in {folder / 'data.npz'}"
+        )
+        out.print(f"train it {where}: systolith run {experiment}", highlight=False, soft_wrap=True)
