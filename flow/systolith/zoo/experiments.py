@@ -1,4 +1,4 @@
-"""Experiment files of the zoo's networks: to train, prune and quantize them on data of one's own."""
+"""Experiment files of the zoo's networks, to train them on data of one's own."""
 
 import io
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def _experiment(made: ZooNetwork, device: str, seed: int) -> Iterator[str]:
     if entry.trains_on:
         yield f'factory = "{entry.trains_on}"                  # bundled; "arrays" for your own'
     else:
-        yield "# Noise, for a first run: put your own arrays of these names and shapes into the file."
+        yield f"# {DATA} has noise, for a first run: replace it by arrays of yours, named"
         for part in IMAGES:
             yield f"# {part}_x: (N, {', '.join(map(str, entry.shape))}); uint8 is divided by 255"
             yield f"# {part}_y: (N,), integers: the class of each, from 0"
@@ -105,7 +105,7 @@ def _model(entry: ZooEntry) -> Iterator[str]:
     parameters = signature(getattr(import_module("systolith.models"), entry.model)).parameters
     given = {name: one.default for name, one in parameters.items()} | dict(entry.arguments)
     arguments = [f"{name}={value!r}" for name, value in given.items() if name != "seed"]
-    yield f'"""The model of {entry.name}. Change its arguments here, or put another one in its place."""'
+    yield f'"""The model of {entry.name}; its arguments, or all of it, can be changed here."""'
     yield ""
     yield f"from systolith.models import {entry.model}"
     yield ""

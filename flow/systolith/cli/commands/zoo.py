@@ -106,7 +106,7 @@ def get_network(
     device = "" if card is None else f" --device {card.device}"
     out.print(f"next: systolith estimate {folder / FILES[0]}{device}", highlight=False)
     if experiment is not None:
-        where = (
-            "on the bundled digits" if entry.trains_on else f"on yours, in {folder / 'data.npz'}"
+        data = entry.trains_on or f"data of yours, in {folder / 'data.npz'}"
+        out.print(
+            f"to train it on {data}: systolith run {experiment}", highlight=False, soft_wrap=True
         )
-        out.print(f"train it {where}: systolith run {experiment}", highlight=False, soft_wrap=True)
