@@ -37,7 +37,7 @@ def experiment_files(made: ZooNetwork, device: str, seed: int = 0) -> dict[str, 
     -------
     dict of str to bytes
         Contents by file name: the experiment, the function that makes the model, noise in place of
-        data, and weights if the network is trained.
+        data, and the weights of the network.
     """
     entry = made.entry
     files = {
@@ -52,7 +52,7 @@ def experiment_files(made: ZooNetwork, device: str, seed: int = 0) -> dict[str, 
 
 
 def _experiment(made: ZooNetwork, device: str, seed: int) -> Iterator[str]:
-    entry, trained = made.entry, bool(made.weights)
+    entry = made.entry
     yield f"# {entry.name}: {entry.task}. Trains, prunes, quantizes and verifies the network:"
     yield f"#     systolith run {EXPERIMENT}"
     yield f'name = "{entry.name}"'
@@ -60,8 +60,9 @@ def _experiment(made: ZooNetwork, device: str, seed: int) -> Iterator[str]:
     yield ""
     yield "[model]"
     yield f'factory = "{MODEL.removesuffix(".py")}:make_model"        # in {MODEL}, for other sizes'
-    if trained:
-        yield f'weights = "{WEIGHTS}"    # trained; without this line training starts anew'
+    if made.weights:
+        what = "trained" if entry.trains_on else "random, with statistics of random inputs"
+        yield f'weights = "{WEIGHTS}"    # {what}; optional'
     yield ""
     yield "[data]"
     if entry.trains_on:
@@ -75,7 +76,7 @@ def _experiment(made: ZooNetwork, device: str, seed: int) -> Iterator[str]:
         yield f'path = "{DATA}"'
     yield ""
     yield "[train]                             # epochs of each phase; more for real data"
-    yield f"float_epochs = {0 if trained else 4}"
+    yield f"float_epochs = {0 if entry.trains_on else 4}"
     yield "prune_epochs = 2"
     yield "quantize_epochs = 2"
     yield ""

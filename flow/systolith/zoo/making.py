@@ -42,7 +42,7 @@ class ZooNetwork:
     reference : callable
         Computes every layer of input integers, in PyTorch; keys as :func:`systolith.network.trace`.
     weights : mapping of str to Tensor
-        State of the trained float model; empty for random weights.
+        State of the float model; empty if ONNX Runtime quantized it.
     check : str
         What the network was compared with on its way, if its door compares.
     """
@@ -94,6 +94,7 @@ def make_network(entry: ZooEntry, seed: int = 0) -> ZooNetwork:
             reference=mirror(imported.network).trace,
             check=str(imported.agreement),
         )
+    weights = copy_state(model)
     quantized = prepare(model, inputs, QuantConfig(weight_bits=entry.weight_bits))
     return ZooNetwork(
         entry=entry,
@@ -101,7 +102,13 @@ def make_network(entry: ZooEntry, seed: int = 0) -> ZooNetwork:
         parameters=parameters,
         accuracy=None,
         reference=IntegerModel(quantized).trace,
+        weights=weights,
     )
+
+
+def copy_state(model: nn.Module) -> dict[str, Tensor]:
+    """Copy the state of a model, which later training does not change."""
+    return {name: values.clone() for name, values in model.state_dict().items()}
 
 
 def settle_statistics_(model: nn.Module, inputs: Tensor) -> None:
@@ -121,7 +128,7 @@ def settle_statistics_(model: nn.Module, inputs: Tensor) -> None:
 def _trained(entry: ZooEntry, model: nn.Module, parameters: int, seed: int) -> ZooNetwork:
     data = load_digits(seed)
     fit(model, data, epochs=entry.epochs, seed=seed)
-    weights = {name: values.clone() for name, values in model.state_dict().items()}
+    weights = copy_state(model)
     quantized = prepare(model, data.calibration_images, QuantConfig(weight_bits=entry.weight_bits))
     fit(quantized, data, epochs=1, learning_rate=5e-4, seed=seed)
     integers = IntegerModel(quantized)
