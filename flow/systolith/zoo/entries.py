@@ -42,8 +42,11 @@ class ZooEntry:
         Bits of the weights.
     door : Door
         Door that it goes through.
+    targets : str
+        What it learns to give, as ``data.targets`` of an experiment file; empty if training here
+        has no loss for its outputs.
     classes : int
-        Classes that it tells apart; 0 if its outputs are no classes.
+        Classes of images or pixels; 0 if its outputs are no classes.
     epochs : int
         Epochs of training on the bundled digits; 0: random weights.
     trained : str
@@ -59,6 +62,7 @@ class ZooEntry:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     weight_bits: int = 8
     door: Door = Door.PYTORCH
+    targets: str = "classes"
     classes: int = 0
     epochs: int = 0
     trained: str = ""
@@ -87,6 +91,7 @@ ZOO = _zoo(
         name="autoencoder",
         model="DenseAutoencoder",
         shape=(640,),
+        targets="input",
         task="anomalies in machine sounds",
         source=TINY,
     ),
@@ -119,6 +124,7 @@ ZOO = _zoo(
         name="espcn",
         model="ESPCN",
         shape=(1, 12, 12),
+        targets="values",
         task="super-resolution by 3",
         source="Shi et al.: ESPCN (2016)",
     ),
@@ -185,6 +191,8 @@ ZOO = _zoo(
         name="unet",
         model="SmallUNet",
         shape=(3, 32, 32),
+        targets="pixel-classes",
+        classes=2,
         task="segmentation",
         source="Ronneberger et al.: U-Net (2015), two levels",
     ),
@@ -192,6 +200,7 @@ ZOO = _zoo(
         name="yolo",
         model="TinyYOLO",
         shape=(3, 64, 64),
+        targets="",
         task="detection, two heads",
         source="Redmon, Farhadi: YOLOv3-tiny (2018), a quarter of its width or less",
         door=Door.ONNX,

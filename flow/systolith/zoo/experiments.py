@@ -7,6 +7,7 @@ from inspect import signature
 
 import numpy as np
 import safetensors.torch
+import torch
 from torch import nn
 
 from systolith.zoo.entries import ZooEntry
@@ -69,11 +70,11 @@ def _experiment(made: ZooNetwork, device: str, seed: int) -> Iterator[str]:
         yield f'factory = "{entry.trains_on}"                  # bundled; "arrays" for your own'
     else:
         yield f"# {DATA} has noise, for a first run: replace it by arrays of yours, named"
-        for part in IMAGES:
-            yield f"# {part}_x: (N, {', '.join(map(str, entry.shape))}); uint8 is divided by 255"
-            yield f"# {part}_y: (N,), integers: the class of each, from 0"
+        yield from (f"# {line}" for line in _arrays(entry))
         yield 'factory = "arrays"'
         yield f'path = "{DATA}"'
+        if entry.targets != "classes":
+            yield f'targets = "{entry.targets}"'
     yield ""
     yield "[train]                             # epochs of each phase; more for real data"
     yield f"float_epochs = {0 if entry.trains_on else 4}"
@@ -102,6 +103,29 @@ def _experiment(made: ZooNetwork, device: str, seed: int) -> Iterator[str]:
     yield f'images = {IMAGES["test"]}                         # or "all"'
 
 
+def _arrays(entry: ZooEntry) -> Iterator[str]:
+    """Describe the arrays that training and evaluation read."""
+    shape = ", ".join(map(str, entry.shape))
+    yield f"train_x, test_x: numbers of shape (N, {shape}); uint8 is divided by 255"
+    match entry.targets:
+        case "classes":
+            yield "train_y, test_y: the class of each, integers of shape (N,), from 0"
+        case "pixel-classes":
+            pixels = ", ".join(map(str, entry.shape[1:]))
+            yield f"train_y, test_y: the class of each pixel, integers, (N, {pixels}), from 0"
+        case "values":
+            wanted = ", ".join(map(str, _output_shape(entry)))
+            yield f"train_y, test_y: what the network shall give, numbers of shape (N, {wanted})"
+        case "input":
+            yield "test_y, if known: 1 for anomalies and 0 for normal inputs, (N,)"
+
+
+def _output_shape(entry: ZooEntry) -> tuple[int, ...]:
+    model = entry.make_model().eval()
+    with torch.no_grad():
+        return tuple(model(torch.zeros(1, *entry.shape)).shape[1:])
+
+
 def _model(entry: ZooEntry) -> Iterator[str]:
     parameters = signature(getattr(import_module("systolith.models"), entry.model)).parameters
     given = {name: one.default for name, one in parameters.items()} | dict(entry.arguments)
@@ -120,7 +144,14 @@ def _noise(entry: ZooEntry, seed: int) -> bytes:
     rng, arrays = np.random.default_rng(seed), {}
     for part, count in IMAGES.items():
         arrays[f"{part}_x"] = rng.integers(0, 256, (count, *entry.shape), dtype=np.uint8)
-        arrays[f"{part}_y"] = rng.integers(0, entry.classes, count)
+        match entry.targets:
+            case "classes":
+                arrays[f"{part}_y"] = rng.integers(0, entry.classes, count)
+            case "pixel-classes":
+                arrays[f"{part}_y"] = rng.integers(0, entry.classes, (count, *entry.shape[1:]))
+            case "values":
+                shape = (count, *_output_shape(entry))
+                arrays[f"{part}_y"] = rng.integers(0, 256, shape, dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()

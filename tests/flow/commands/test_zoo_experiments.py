@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from systolith.config import load_experiment
-from systolith.data import load_arrays
+from systolith.data import TargetKind, load_arrays
 from systolith.stages.software.factories import make_model
 from systolith.zoo import ZOO
 from systolith.zoo.experiments import EXPERIMENT, experiment_files
@@ -28,7 +28,7 @@ def _write(name: str, folder: Path) -> Path:
     return folder / EXPERIMENT
 
 
-@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.classes])
+@pytest.mark.parametrize("name", [name for name, entry in ZOO.items() if entry.targets])
 def test_an_experiment_fits_its_model_and_its_data(name: str, tmp_path: Path) -> None:
     path, entry = _write(name, tmp_path), ZOO[name]
     experiment = load_experiment(path)
@@ -39,6 +39,12 @@ def test_an_experiment_fits_its_model_and_its_data(name: str, tmp_path: Path) ->
     if entry.trains_on:
         assert experiment.data.factory == entry.trains_on
         return
-    data = load_arrays(tmp_path / "data.npz")
+    data = load_arrays(tmp_path / "data.npz", target=TargetKind(entry.targets))
     assert data.train_images.shape[1:] == entry.shape
-    assert model(data.test_images[:2]).shape == (2, entry.classes)
+    outputs = model.eval()(data.test_images[:2])
+    match data.target:
+        case TargetKind.CLASSES | TargetKind.PIXEL_CLASSES:
+            assert outputs.shape[:2] == (2, entry.classes)
+            assert outputs[:, 0].shape == data.test_labels[:2].shape
+        case TargetKind.VALUES | TargetKind.INPUT:
+            assert outputs.shape == data.test_targets[:2].shape

@@ -62,8 +62,8 @@ def get_network(
     """Write a network: network.json, which estimate, generate, verify and build take, and its card.
 
     The model is quantized on the spot, with random weights or trained on the bundled digits, as its
-    card says. If its outputs are classes, experiment.toml is written, too: it trains, prunes and
-    quantizes the network on data of your own. Overwrites nothing.
+    card says. experiment.toml trains, prunes and quantizes the network on data of your own; there
+    is none where training has no loss, for detections. Overwrites nothing.
     """
     from systolith.foundation import UsageError, write_text
     from systolith.network import save
@@ -89,7 +89,7 @@ def get_network(
     write_text(folder / FILES[1], json.dumps(content, indent=1) + "\n")
     lines = [f"# {name}: {entry.task}"] if card is None else list(card.lines())
     write_text(folder / FILES[2], "\n".join(lines) + "\n")
-    experiment = folder / EXPERIMENT if entry.classes else None
+    experiment = folder / EXPERIMENT if entry.targets else None
     if experiment is not None:
         device = "ecp5-85f" if card is None else card.device
         for file, contents in experiment_files(made, device, seed or 0).items():
