@@ -65,7 +65,6 @@ def pool_parts(plan: PoolPlan, reloadable: bool) -> LutsAndFlipFlops:
     luts = Counter({"filled bits": bits})
     registers = 2 * bits + plan.latency
     if not plan.average:
-        luts["maxima"] = plan.lanes
         luts["compared bits"] = luts["selected bits"] = bits
         registers += bits
     else:
@@ -104,7 +103,10 @@ def table_parts(plan: TablePlan, reloadable: bool) -> LutsAndFlipFlops:
 
 
 def arg_max_parts(plan: ArgMaxPlan) -> LutsAndFlipFlops:
-    """Count comparisons, choices of a value and its number, and the registers between levels."""
+    """Count comparisons, choices of a value and its number, and the registers between levels.
+
+    These comparisons take two LUTs for each bit.
+    """
     bits, number = plan.input.type.bits, plan.output.type.bits
     registers, left = plan.lanes * bits, plan.lanes
     for level in range(plan.levels):
@@ -115,8 +117,7 @@ def arg_max_parts(plan: ArgMaxPlan) -> LutsAndFlipFlops:
     registers += bits + 2 * number + 3 * plan.latency
     luts = Counter(
         {
-            "maxima": compared,
-            "compared bits": compared * bits,
+            "compared bits": 2 * compared * bits,
             "selected bits": compared * (bits + plan.lane_bits),
         }
     )
