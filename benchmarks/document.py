@@ -101,6 +101,8 @@ def rows_of(name: str) -> Iterable[str]:
             return zoo.rtl_rows()
         case "operator_costs":
             return costs.cost_rows()
+        case "operator_errors":
+            return costs.error_rows()
         case "equal":
             return equal.table_rows(list(equal.summary(_read(equal.RESULT)["runs"])))
     raise ValueError(f"there is no table {name!r}")
