@@ -7,7 +7,7 @@ import pytest
 from amaranth.back import rtlil
 
 from benchmarks.physical.costs import read_stages
-from benchmarks.physical.operators import plan_operator
+from benchmarks.physical.operators import plan_operator, sizes_of
 from benchmarks.physical.samples import MOVING, OPERATORS, Size
 from systolith.gateware import Pipeline, Technology
 
@@ -41,3 +41,26 @@ def test_planned_multipliers_and_block_rams_are_exact() -> None:
     for row in read_stages():
         for kind in ("dsps", "block_rams"):
             assert row["planned"][kind] == row["found"][kind], (row["operator"], kind)
+
+
+def test_estimates_are_close_to_synthesis() -> None:
+    """One engine that the fit did not see is further off; docs/benchmarks.md says so."""
+    wrong = [
+        (row["operator"], row["held_back"], kind)
+        for row in read_stages()
+        for kind in ("luts", "flip_flops")
+        if abs(row["planned"][kind] - row["found"][kind]) > max(0.15 * row["found"][kind], 100)
+    ]
+    assert wrong == [("Conv2d, 1-of-4 3x3", True, "luts")]
+
+
+@pytest.mark.parametrize("name", ["Add, TFLite's scales", "MaxPool2d 2x2", "SelectChannels, half"])
+def test_estimates_in_the_results_are_those_of_the_model(name: str) -> None:
+    size = sizes_of(name)[0]
+    plan = plan_operator(name, size)
+    own = {"operator": name, "channels": size.channels, "bits": size.bits, "pace": size.pace}
+    rows = {row["stage"]: row for row in read_stages() if own.items() <= row.items()}
+    for stage in plan.stages:
+        resources = plan.resources_of(stage)
+        assert rows[stage.name]["planned"]["luts"] == resources.luts
+        assert rows[stage.name]["planned"]["flip_flops"] == resources.flip_flops
