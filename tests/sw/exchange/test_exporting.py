@@ -32,6 +32,7 @@ from systolith.network import (
     Rounding,
     SelectChannels,
     SpaceToDepth,
+    Table,
     Tensor,
     forward,
     gives_class,
@@ -132,6 +133,21 @@ def test_other_tools_compute_the_same(form: Format, seed: int, tmp_path: Path) -
         return  # counts begin at 0
     # Blocks of unequal sides at the end are an order of the result.
     assert np.array_equal(file_order(found, back.orders.get(name)), wanted)
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_a_table_of_few_places_behind_another(form: Format, tmp_path: Path) -> None:
+    few, values = ActType(bits=3, signed=True), np.array([3, -4, 1, 0, -1, 2, -2, 3])
+    first = Table(name="first", input="input", values=values, output=few)
+    last = Table(name="last", input="first", values=values[::-1].copy(), output=few)
+    network = IntegerNetwork(input=Tensor((8,), few), layers=(first, last))
+    export_onnx(network, tmp_path / "tables.onnx", form)
+    integers = np.arange(-4, 4)[None]
+    (wanted,) = forward(network, integers).values()
+    found = import_onnx(tmp_path / "tables.onnx")
+    assert found.agreement is not None and found.agreement.equal
+    (back,) = forward(found.network, integers).values()
+    assert np.array_equal(back, wanted)
 
 
 def _conv(spec: Requantize, zero_point: int = 0) -> IntegerNetwork:

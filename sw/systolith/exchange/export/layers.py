@@ -235,6 +235,14 @@ class ExportGraph(QuantizingGraph):
         )
         moved = [whole, self.add_constant(f"{name}.first", first)]
         places = self.add_node("Add", moved, f"{name}.places")
+        stored = np.iinfo(storage_type(act.bits, act.signed))
+        if self.form is Format.QDQ and (act.low, act.high) != (stored.min, stored.max):
+            # Who reads the file does not see that a wider type holds no other values.
+            ends = [
+                self.add_constant(f"{name}.{side}_place", np.array(place, np.float32))
+                for side, place in (("first", 0), ("last", act.high - act.low))
+            ]
+            places = self.add_node("Clip", [places, *ends], f"{name}.inside")
         places = self.add_node("Cast", [places], f"{name}.index", to=TensorProto.INT64)
         real = (layer.values - layer.output.zero_point + added) * float(self.scales[name])
         table = self.add_constant(f"{name}.table", real.astype(np.float32))
