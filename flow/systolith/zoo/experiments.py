@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import signature
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -141,7 +142,8 @@ def _model(entry: ZooEntry) -> Iterator[str]:
 
 
 def _noise(entry: ZooEntry, seed: int) -> bytes:
-    rng, arrays = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    arrays: dict[str, Any] = {}
     for part, count in IMAGES.items():
         arrays[f"{part}_x"] = rng.integers(0, 256, (count, *entry.shape), dtype=np.uint8)
         match entry.targets:
