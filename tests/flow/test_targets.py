@@ -123,6 +123,7 @@ def test_a_network_is_trained_pruned_quantized_and_verified(
         assert errors.keys() == states and errors["integer"] < 1.1 * errors["pruned"]
         assert min(report["metrics"]["roc_auc"].values()) > 0.95
     page = (tmp_path / "out/report.html").read_text()
+    assert ("Squared error" in page) is not bool(changes)
     assert "Metrics" in page and ("mean IoU" if changes else "ROC AUC") in page
 
 

@@ -96,6 +96,11 @@ def _tiles(report: Report) -> Iterator[str]:
     ) is not None:
         note = f"{ACCURACIES[state]}, {describe_images(report, state)}"
         yield tile("Accuracy", number(shares[state], f"{shares[state]:.2%}"), note)
+    elif report.metrics:
+        metric, states = next(iter(report.metrics.items()))
+        state, (name, digits) = list(states)[-1], METRICS[metric]
+        value = number(states[state], format(states[state], digits))
+        yield tile(name.capitalize(), value, ACCURACIES[state])
     if report.sparsity:
         kept, total = (sum(getattr(row, of) for row in report.sparsity) for of in ("kept", "total"))
         note = f"{kept:,} of {total:,}"
