@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from benchmarks.zoo.__main__ import draw_images, measure
 from benchmarks.zoo.table import RESULTS
 from systolith.cli import app
+from systolith.config import load_experiment
 from systolith.foundation import UsageError
 from systolith.network import forward, load
 from systolith.zoo import ZOO, find_entry, read_cards
@@ -73,6 +74,8 @@ def test_get_writes_a_network_and_its_card_once(tmp_path: Path) -> None:
     assert "random weights" in shown
     assert load(folder / "network.json").name == "jet_mlp"
     assert json.loads((folder / "card.json").read_text())["macs"] == 4256
+    experiment = load_experiment(folder / "experiment.toml")
+    assert (experiment.name, experiment.data.path) == ("jet_mlp", "data.npz")
     before = (folder / "network.json").read_bytes()
     assert _run("zoo", "get", "jet_mlp", "-o", folder, "--seed", 1)[0] == 2
     assert (folder / "network.json").read_bytes() == before
