@@ -245,7 +245,11 @@ class Reader(Imaging):
         self, node: fx.Node, name: str, operation: AveragePool | MaxPool, shape: Shape
     ) -> None:
         """Treat a reduction without ``keepdim`` as a pool and, if vectors remain, a flattening."""
-        channels, height, width = self.shapes[self.layers[name].inputs[0]]
+        before = self.shapes[self.layers[name].inputs[0]]
+        if len(before) == 1:  # an image of a vector, which is refused
+            self.shapes[name] = shape
+            return
+        channels, height, width = before
         rows, columns = operation.kernel_size or (height, width)
         self.shapes[name] = channels, height // rows, width // columns
         if len(shape) == 1:

@@ -400,7 +400,7 @@ def test_masks_of_such_a_linear_layer_have_its_shape() -> None:
     assert torch.equal(quantized.layer("second").mask, mask[:, :, None, None])
 
 
-@pytest.mark.parametrize("form", ["read twice", "the input", "a pool", "padded"])
+@pytest.mark.parametrize("form", ["read twice", "the input", "a pool", "padded", "reduced"])
 def test_other_images_of_vectors_are_refused_with_a_rewrite(form: str) -> None:
     def forward(m: Written, x: Tensor) -> Tensor:
         match form:
@@ -410,6 +410,8 @@ def test_other_images_of_vectors_are_refused_with_a_rewrite(form: str) -> None:
                 return F.max_pool2d(x[:, :, None, None], 1).flatten(1) + y
             case "the input":
                 return F.max_pool2d(x.view(-1, 3, 4, 4), 2)
+            case "reduced":
+                return m.third(x).view(-1, 3, 2, 2).amax((2, 3))
             case "padded":
                 return m.a(F.pad(m.third(x).view(-1, 3, 2, 2), (1, 0, 0, 1)))
             case _:
@@ -417,7 +419,7 @@ def test_other_images_of_vectors_are_refused_with_a_rewrite(form: str) -> None:
 
     model = Written(forward)
     model.second, model.third = nn.Linear(5, 5), nn.Linear(48, 12)
-    images = torch.rand(6, 48) if form in ("the input", "padded") else IMAGES
+    images = torch.rand(6, 48) if form in ("the input", "padded", "reduced") else IMAGES
     problems = problems_of(model, images)
     assert any("makes an image of a vector; write a Linear" in text for text in problems)
 
