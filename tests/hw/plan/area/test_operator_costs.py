@@ -1,6 +1,7 @@
 """Operators that move values take no multiplier; measured costs against planned ones."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,8 @@ from benchmarks.physical.costs import read_stages
 from benchmarks.physical.operators import plan_operator, sizes_of
 from benchmarks.physical.samples import MOVING, OPERATORS, Size
 from systolith.gateware import Pipeline, Technology
+from systolith.network import Add, IntegerNetwork, Tensor
+from systolith.plan import plan_network
 
 ECP5 = SimpleNamespace(technology=Technology.ECP5)
 MULTIPLIER = re.compile(r"cell \\MULT18X18D\b")
@@ -24,6 +27,19 @@ def _multipliers(name: str) -> int:
 @pytest.mark.parametrize("name", MOVING)
 def test_operators_that_move_values_take_no_multiplier(name: str) -> None:
     assert _multipliers(name) == 0
+
+
+@pytest.mark.parametrize("multipliers", [(1, 1), (1, 2), (64, 3)])
+def test_an_addition_multiplies_by_1_without_a_multiplier(multipliers: tuple[int, int]) -> None:
+    layer = OPERATORS["Add"](SMALL)
+    assert isinstance(layer, Add)
+    size = (SMALL.channels, SMALL.pixels, SMALL.pixels)
+    network = IntegerNetwork(
+        input=Tensor(size, SMALL.act), layers=(replace(layer, multipliers=multipliers),)
+    )
+    plan = plan_network(network, multipliers=16)
+    found = MULTIPLIER.findall(rtlil.convert(Pipeline(plan), platform=ECP5))
+    assert len(found) == plan.resources.dsps
 
 
 def test_multipliers_are_counted() -> None:
