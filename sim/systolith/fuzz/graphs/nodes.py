@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.fuzz.graphs.writer import Writer
+from systolith.fuzz.graphs.writer import ImpossibleNodeError, Writer
 
 __all__ = [
     "draw_window",
@@ -32,6 +32,8 @@ FUNCTIONS = {
 
 def write_batch_norm(writer: Writer, x: str) -> str:
     """Write a BatchNormalization."""
+    if not writer.shape(x):
+        raise ImpossibleNodeError(f"{x} has no channels")
     rng, channels = writer.choices.generator(), writer.values[x].shape[1]
     gamma: Any
     variance: Any
