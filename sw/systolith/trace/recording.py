@@ -17,24 +17,12 @@ from torch.utils._pytree import tree_leaves, tree_map
 from systolith.trace.aliases import AliasMap, changed_through_a_view
 from systolith.trace.calls import qualified_name, title
 from systolith.trace.composites import in_parts, is_made_of_parts, sum_of_stack
+from systolith.trace.escapes import reads_size, reads_values
 from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function, of_weights
 from systolith.trace.overloads import as_function
 from systolith.trace.running import as_written, evaluating, first_images, model_problems
 
 __all__ = ["Recording", "record"]
-
-_METADATA = {
-    *("size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "type"),
-    *("element_size", "get_device", "is_contiguous", "is_floating_point", "is_complex"),
-    *("is_signed", "is_same_size", "has_names", "__len__", "__hash__", "__repr__", "__format__"),
-    *("register_hook", "retain_grad", "untyped_storage", "is_inference", "is_shared"),
-}
-"""Calls on a tensor that return no tensor and do not depend on its values."""
-
-_SIZES = {
-    *("shape", "size", "numel", "nelement", "stride", "nbytes", "is_same_size", "__len__"),
-}
-"""Calls that read the size of an image."""
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
@@ -355,14 +343,8 @@ class _Recorder(TorchFunctionMode):
     ) -> None:
         """Report values that reach Python, which would become constants in the recording."""
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-        vectors = tensor.ndim == 0 or (tensor.ndim <= 2 and len(tensor) == self._images)
-        if name in _SIZES and not vectors:
-            axes = [axis for axis in arguments if isinstance(axis, int)]
-            axis = 0 if name == "__len__" else axes[0] if name == "size" and axes else -1
-            if tensor.ndim <= 2 or axis % tensor.ndim > 1:
-                self.recording.reads_sizes = True
-        attribute = hasattr(Tensor, name) and not callable(getattr(Tensor, name))
-        if name in _METADATA or attribute or isinstance(result, torch.Size):
+        self.recording.reads_sizes |= reads_size(name, tensor, arguments, self._images)
+        if not reads_values(name, result):
             return
         problem = (
             f"'{type(self.model).__name__}' (model): needs a forward() that does not branch on "
