@@ -146,6 +146,13 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'conv' (Conv2d): needs padding_mode 'zeros', got 'reflect'",
         ),
         (
+            Model(lambda m, x: m.conv(x), conv=_conv(padding=1, padding_mode="replicate")),
+            (
+                "'conv' (Conv2d): needs padding_mode 'zeros', got 'replicate'; "
+                "put a ReplicationPad2d in front"
+            ),
+        ),
+        (
             Model(lambda m, x: m.conv(x), conv=_conv(padding=3)),
             "'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)",
         ),

@@ -121,7 +121,8 @@ def _convolution(call: Call) -> Recognized:
     if not isinstance(module, nn.Conv2d):
         return None, [CONSTANT_WEIGHTS]
     if module.padding_mode != "zeros":
-        problems.append(f"needs padding_mode 'zeros', got '{module.padding_mode}'")
+        instead = "; put a ReplicationPad2d in front" if module.padding_mode == "replicate" else ""
+        problems.append(f"needs padding_mode 'zeros', got '{module.padding_mode}'{instead}")
     convolution = Convolve(module, convolution_padding(module))
     problems += padding_problems(convolution.padding, convolution.reach)
     return convolution, problems
