@@ -1,7 +1,10 @@
 """Generate and simulate whole networks; write what was measured."""
 
 import argparse
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +41,26 @@ def measure(name: str, bench: Bench, images: int | None, jobs: int, work: Path) 
     """
     network, origin = kept(name)
     seconds: dict[str, float] = {}
+    processor: dict[str, float] = {}
 
-    def timed(what: str, start: float) -> None:
-        seconds[what] = round(time.perf_counter() - start, 1)
+    @contextmanager
+    def timed(step: str) -> Iterator[None]:
+        start, busy = time.perf_counter(), _processor_seconds()
+        yield
+        seconds[step] = round(time.perf_counter() - start, 1)
+        processor[step] = round(_processor_seconds() - busy, 1)
 
-    start = time.perf_counter()
-    plan = plan_network(network, multipliers=MULTIPLIERS)
-    timed("plan", start)
-    start = time.perf_counter()
-    design = write_design(plan, work / name)
-    timed("generate", start)
-    model = compile_native(design, work / "simulators")
-    seconds["build"] = round(model.compile_seconds, 1)
+    with timed("plan"):
+        plan = plan_network(network, multipliers=MULTIPLIERS)
+    with timed("generate"):
+        design = write_design(plan, work / name)
+    with timed("build"):
+        model = compile_native(design, work / "simulators")
     inputs, labels = test_images(network, origin, bench, images)
-    start = time.perf_counter()
-    expected = mirror(network).trace(inputs)[network.outputs[0]]
-    timed("reference", start)
-    result = _simulate(name, model, inputs, jobs)
-    seconds["simulate"] = round(result.seconds, 1)
+    with timed("reference"):
+        expected = mirror(network).trace(inputs)[network.outputs[0]]
+    with timed("simulate"):
+        result = _simulate(name, model, inputs, jobs)
     wrong = int(np.count_nonzero(result.output != expected))
     simulated, predicted = _cycles(result, len(inputs), plan)
     assert wrong == 0, f"{name}: {wrong} values differ from the reference"
@@ -83,7 +88,13 @@ def measure(name: str, bench: Bench, images: int | None, jobs: int, work: Path) 
         "cycles_per_second": round(result.cycles / result.seconds),
         "images_per_second": round(len(inputs) / result.seconds, 2),
         "seconds": seconds,
+        "processor_seconds": processor,
     }
+
+
+def _processor_seconds() -> float:
+    """Seconds of all cores that this process and its finished children took."""
+    return sum(os.times()[:4])
 
 
 def _utilization(plan: NetworkPlan, interval: int) -> float:

@@ -43,14 +43,17 @@ def network_rows(results: list[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def time_rows(results: list[Mapping[str, Any]]) -> Iterator[str]:
-    """How long the tools took."""
+    """How long the tools took; in brackets the processor's seconds, all cores together."""
     yield "| network | plan | generate | build | simulate | images/s | cycles/s |"
     yield "|---|---|---|---|---|---|---|"
     for result in results:
-        took = result["seconds"]
+        took, busy = result["seconds"], result.get("processor_seconds", {})
         cells = [
             result["network"],
-            *(f"{took[stage]:,.0f} s" for stage in ("plan", "generate", "build", "simulate")),
+            *(
+                f"{took[step]:,.0f} s" + (f" ({busy[step]:,.0f} s)" if step in busy else "")
+                for step in ("plan", "generate", "build", "simulate")
+            ),
             f"{result['images_per_second']:.1f}",
             f"{result['cycles_per_second']:,}",
         ]

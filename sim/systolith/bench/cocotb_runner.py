@@ -17,6 +17,7 @@ from cocotb_tools.runner import Verilator
 from systolith.bench.compile import (
     FLAGS,
     QUICK_FLAGS,
+    SPLIT,
     VERILATOR_FLAGS,
     check_folder,
     copy_sources,
@@ -232,7 +233,8 @@ def compile_streams(design: Design, workdir: Path, *, quick: bool = False) -> St
     # The executable contains the path of cocotb's libraries.
     identity = f"{toolchain.identity}; cocotb {version('cocotb')} in {libs_dir}"
     flags = QUICK_FLAGS if quick else FLAGS
-    key = content_key([*design.sources, *bench.values(), identity, *ARGUMENTS, *flags])
+    arguments = [*ARGUMENTS, *(() if quick else SPLIT)]
+    key = content_key([*design.sources, *bench.values(), identity, *arguments, *flags])
 
     def make_simulator(folder: Path) -> None:
         for name, text in bench.items():
@@ -243,7 +245,7 @@ def compile_streams(design: Design, workdir: Path, *, quick: bool = False) -> St
         try:
             PortsOnlyVerilator(toolchain, make).build(
                 sources=[folder / name for name in (*copied, *bench)],
-                build_args=list(ARGUMENTS),
+                build_args=arguments,
                 hdl_toplevel=TOP,
                 build_dir=folder / "obj",
                 log_file=output,

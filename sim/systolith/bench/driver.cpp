@@ -206,7 +206,10 @@ int main(int argc, char** argv) {
         settle(false);
         settle(true);
     }
+    // The design's reset is a cycle later.
     dut.rst = 0;
+    settle(false);
+    settle(true);
 
     uint64_t in = 0, cycle = 0, last_transfer = 0;
     uint64_t drain = 256;  // cycles in which to look for transfers after the last frame

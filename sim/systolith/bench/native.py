@@ -11,6 +11,7 @@ from systolith.bench.compile import (
     FLAGS,
     QUICK_FLAGS,
     RUNTIME,
+    SPLIT,
     check_folder,
     copy_sources,
     package_file,
@@ -208,7 +209,8 @@ def compile_native(
         *(("--trace-fst",) if trace else ()),
         *(("--threads", str(threads)) if threads > 1 else ()),
     ]
-    options = [*("--top-module", TOP, "--prefix", "Vbench", "-o", EXECUTABLE), *features]
+    split = () if quick else SPLIT
+    options = [*("--top-module", TOP, "--prefix", "Vbench", "-o", EXECUTABLE), *features, *split]
     flags = QUICK_FLAGS if quick else FLAGS
     key = content_key([*design.sources, *files.values(), toolchain.identity, *options, *flags])
 

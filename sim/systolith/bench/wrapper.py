@@ -14,6 +14,15 @@ TOP = "systolith_bench"
 READ = "/*verilator public_flat_rd*/"
 WRITE = "/*verilator public_flat_rw*/"
 
+RESET = """\
+  reg reset = 1'b1;
+  always @(posedge clk) reset <= rst;"""
+"""Reset of everything in a top module, one cycle after the input.
+
+Nearly all logic of a design depends on its reset. If that were an input of the top module,
+Verilator would compile this logic twice, and evaluate it at every change of any input as well.
+"""
+
 
 def streams(design: Design) -> tuple[StreamPort, ...]:
     """List the streams of a design in the order of the data flow: input, probes, outputs."""
@@ -39,6 +48,7 @@ module {TOP}(
   input wire in_valid,
   output wire in_ready
 );
+{RESET}
 {_instance(design)}
 endmodule
 """
@@ -81,10 +91,11 @@ module {TOP}(
   output logic strobe {READ},
   output logic [{5 * count + 48}:0] status {READ}
 );
+{RESET}
   logic gap, pending;
-  systolith_bench_stall producer(clk, rst, gap_begin, gap_end, gap_seed, gap);
+  systolith_bench_stall producer(clk, reset, gap_begin, gap_end, gap_seed, gap);
 
-  wire in_valid = !rst && next_valid && (pending || !gap);
+  wire in_valid = !reset && next_valid && (pending || !gap);
   wire in_ready;
   wire [{design.input.width - 1}:0] in_payload = in_valid ? next_payload : ~next_payload;
 {_consumers(design.outputs)}
@@ -95,11 +106,11 @@ module {TOP}(
 
   logic [47:0] cycle;
   logic [31:0] idle;
-  wire idle_hit = !rst && idle >= idle_limit;
+  wire idle_hit = !reset && idle >= idle_limit;
   always_ff @(posedge clk) begin
     pending <= in_valid && !in_ready;
-    cycle <= rst ? 48'd0 : cycle + 48'd1;
-    idle <= rst || |transfer || idle_hit ? 32'd0 : idle + 32'd1;
+    cycle <= reset ? 48'd0 : cycle + 48'd1;
+    idle <= reset || |transfer || idle_hit ? 32'd0 : idle + 32'd1;
     if (|transfer || |dropped || |changed || idle_hit) begin
       strobe <= !strobe;
       status <= {{idle_hit, dropped, changed, transfer,
@@ -119,9 +130,9 @@ def _consumers(outputs: Sequence[StreamPort]) -> str:
   wire out_{number}_valid;
   logic stall_{number};
   systolith_bench_stall consumer_{number}(
-    clk, rst, stall_begin, stall_end, stall_seed[{32 * number} +: 32], stall_{number}
+    clk, reset, stall_begin, stall_end, stall_seed[{32 * number} +: 32], stall_{number}
   );
-  wire out_{number}_ready = !rst && !withhold[{number}] && !stall_{number};"""
+  wire out_{number}_ready = !reset && !withhold[{number}] && !stall_{number};"""
         for number, port in enumerate(outputs)
     )
 
@@ -143,13 +154,13 @@ def _monitors(design: Design) -> str:
     roles = [_nets(design, role) for role in ("payload", "valid", "ready")]
     for index, (port, *nets) in enumerate(zip(streams(design), *roles, strict=True)):
         flags = [f"{flag}[{index}]" for flag in ("transfer", "dropped", "changed")]
-        pins = ", ".join(["clk", "rst", *nets, *flags])
+        pins = ", ".join(["clk", "reset", *nets, *flags])
         lines.append(f"  systolith_bench_monitor #({port.width}) monitor_{index}({pins});")
     return "\n".join(lines)
 
 
 def _instance(design: Design) -> str:
-    pins = [".clk(clk)", ".rst(rst)", *([".load(10'd0)"] if design.load_size else [])]
+    pins = [".clk(clk)", ".rst(reset)", *([".load(10'd0)"] if design.load_size else [])]
     outputs = [(port, f"out_{number}") for number, port in enumerate(design.outputs)]
     for port, name in ((design.input, "in"), *outputs):
         for role in ("payload", "valid", "ready"):

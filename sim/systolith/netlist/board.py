@@ -12,6 +12,7 @@ from systolith.bench.compile import (
     FLAGS,
     QUICK_FLAGS,
     RUNTIME,
+    SPLIT,
     check_folder,
     place_runtime,
     run_make,
@@ -90,17 +91,18 @@ def compile_board(
     driver = files("systolith.netlist").joinpath("board.cpp").read_text()
 
     flags = QUICK_FLAGS if quick else FLAGS
+    split = () if quick else SPLIT
 
     def make_simulator(folder: Path) -> None:
         (folder / "board.v").write_text(verilog)
         (folder / "driver.cpp").write_text(driver)
         options = ["--top-module", top, "--prefix", "Vboard", "-o", EXECUTABLE, "--Mdir", "obj"]
         make = place_runtime(toolchain, workdir, folder / "obj", RUNTIME, [], flags)
-        run_verilator(toolchain, folder, [*options, "../driver.cpp", "board.v"])
+        run_verilator(toolchain, folder, [*options, *split, "../driver.cpp", "board.v"])
         run_make(toolchain, folder / "obj", "Vboard.mk", [*make, EXECUTABLE])
         (folder / "obj" / EXECUTABLE).rename(folder / EXECUTABLE)
 
-    key = content_key([verilog, driver, toolchain.identity, top, *flags])
+    key = content_key([verilog, driver, toolchain.identity, top, *split, *flags])
     folder = workdir / f"board-{key}"
     compile_once(folder, make_simulator, (EXECUTABLE,))
     return SimulatedBoard(executable=folder / EXECUTABLE, divisor=divisor)
