@@ -64,7 +64,8 @@ def make_counting(
         return draft.make_quantized(pending, spec, bias, output, real=real)
     low, high = pending.sum_range(np.zeros(channels, dtype=np.int64))
     first = _least_sums(pending, np.broadcast_to(thresholds, (channels, levels)), (low, high))
-    stairs = Staircase(levels=np.arange(1, levels + 1), first=first, low=low, high=high)
+    scaled_levels = np.arange(1, levels + 1) - zero_point
+    stairs = Staircase(levels=scaled_levels, first=first, low=low, high=high)
     silent = pending.scale == 0
     real = Affine(
         scale=np.ones(1),
@@ -123,7 +124,7 @@ def _scale_instead(
     if (extent <= 0).any():
         return None
     ratio = (levels - 1) / extent
-    offset = 1 - ratio * stairs.first[:, 0]
+    offset = stairs.levels[0] - ratio * stairs.first[:, 0]
     most = bits if levels.bit_length() > SEARCHED_BITS else 1
     # Powers of two are exact only if the ratio is.
     mantissa, exponent = np.frexp(ratio)

@@ -9,13 +9,17 @@ import numpy as np
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import activation_of
+from systolith.exchange.layers.rising import count_function
 from systolith.exchange.values.quantizer import Quantizer
 from systolith.exchange.values.value import (
     AppendLayer,
     MakeLayer,
     ModelInput,
+    PendingFunction,
     PendingLayer,
+    PendingTable,
     QuantizedActivation,
     Value,
 )
@@ -151,12 +155,18 @@ def quantize_signs(node: Node, x: Value, scale: float, draft: Draft) -> Quantize
 
     The integer q is 0 or 1, and stands for ``2 * scale * (q - 1) + scale``.
     """
-    if isinstance(x, ModelInput) and x.quantizer is None:
-        signs = draft.read_input(replace(x, quantizer=ONE_BIT))
-    else:
-        assert isinstance(x, PendingLayer | QuantizedActivation)
-        pending = pending_of(node, x, draft)
-        signs = draft.quantize_once(x, ONE_BIT, _drop_scale(pending))
+    match x:
+        case ModelInput(quantizer=None):
+            signs = draft.read_input(replace(x, quantizer=ONE_BIT))
+        case PendingTable():
+            signs = quantize_function(x, ONE_BIT, draft)
+        case PendingFunction():
+            signs = count_function(x, ONE_BIT, draft)
+        case _:
+            value = draft.read_input(x) if isinstance(x, ModelInput) else x
+            assert isinstance(value, PendingLayer | QuantizedActivation)
+            pending = pending_of(node, value, draft)
+            signs = draft.quantize_once(value, ONE_BIT, _drop_scale(pending))
     return replace(signs, scale=2 * scale, origin=scale)
 
 

@@ -197,3 +197,23 @@ def test_signs_behind_a_slope_with_a_constant_are_refused(tmp_path: Path) -> Non
     )
     with pytest.raises(ExchangeError, match="with an added constant; put a quantizer before"):
         import_onnx(made.save(tmp_path / "f.onnx", y))
+
+
+@pytest.mark.parametrize("bias", [0.0, -0.25, -0.5, -0.75, 0.25])
+@pytest.mark.parametrize("thresholds", [[0.5, 1.0, 1.375], [-1.0, -0.5, 0.0], [0.3, 1.4, 2.4]])
+def test_counts_that_a_shift_gives_have_any_zero_point(
+    bias: float, thresholds: list[float], tmp_path: Path
+) -> None:
+    made = GraphBuilder((2, 6, 6))
+    x = made.quant("x", 0.25, 2, 5)
+    y = _counted(made, x, [thresholds], out_scale=0.25, out_bias=bias)
+    _equal(made.save(tmp_path / "counts.onnx", y))
+
+
+@pytest.mark.parametrize("function", ["", "Sigmoid", "Tanh", "Neg", "Abs"])
+def test_signs_of_functions_of_a_quantized_input(function: str, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 6, 6))
+    x = made.quant("x", 0.25, 0, 6)
+    x = made.node(function, x) if function else x
+    y = made.quant(x, 2.0, 0, 1)
+    _equal(made.save(tmp_path / "signs.onnx", y))
