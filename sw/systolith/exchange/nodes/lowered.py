@@ -55,7 +55,8 @@ def read_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if isinstance(x, LoweredImage):
         return _read_lowered(node, x, values[1], draft)
     shape = shape_of(x)
-    if shape is not None and len(shape) == 3:
+    matrix = weights_of(values[1], axis=1).integers
+    if shape is not None and len(shape) == 3 and matrix.shape[:1] == shape[2:]:
         return _read_lowered(node, LoweredImage(node=str(node), of=x), values[1], draft)
     return read_linear(node, values, draft, transposed=True)
 
