@@ -42,9 +42,9 @@ def run_qonnx(
 ) -> list[TensorValues]:
     """Run a model with the executor of qonnx."""
     if len(images) > 1 and any(node.op_type == "Im2Col" for node in model.graph.node):
-        # Its Im2Col mixes the images of a batch.
+        # Its Im2Col mixes the images of a batch. A Resize to a size of the whole batch repeats one.
         single = [run_qonnx(model, image[None], outputs) for image in images]
-        return [np.concatenate(parts) for parts in zip(*single, strict=True)]
+        return [np.concatenate([part[:1] for part in parts]) for parts in zip(*single, strict=True)]
     copy = ModelProto()
     copy.CopyFrom(model)
     wrapped = ModelWrapper(copy)
