@@ -24,14 +24,15 @@ def is_made_of_parts(module: nn.Module) -> bool:
 
 def in_parts(
     func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], knows: _Knows
-) -> Callable[[], Tensor] | None:
+) -> Callable[[], Any] | None:
     """Return simpler calls that compute the same; None for a call that is recorded as it is.
 
     ``a - b`` becomes ``a + (-b)``, ``torch.add(a, b, alpha=2)`` becomes ``a + b * 2``, padding with
     a number v becomes padding of ``x - v`` with zeros, plus v, ``F.glu(x, 1)`` becomes the product
     of one half of x and the sigmoid of the other, and bilinear interpolation an average of repeated
     pixels. ``x[:, :, -1]``, one of several rows or columns, becomes ``x[:, :, -1:]`` without the
-    axis of length 1.
+    axis of length 1. ``y.expand_as(x)`` repeats channels and pixels; ``x.max(2)`` is the pair of
+    ``x.amax(2)`` and ``x.argmax(2)``.
 
     Parameters
     ----------
@@ -51,6 +52,10 @@ def in_parts(
     name = str(getattr(func, "__name__", ""))
     if name in ("__getitem__", "getitem", "select"):
         return _one_of_several(name, args, kwargs)
+    if name in ("expand", "expand_as", "broadcast_to"):
+        return _expand(args, kwargs)
+    if name == "max":
+        return _greatest(args, kwargs)
     if name not in _SUMS:
         return None
     given = dict(zip(("input", "other"), args, strict=False)) | dict(kwargs)
@@ -110,6 +115,44 @@ def _one_of_several(
             start = parts[axis] % x.shape[axis]
             slices[axis], numbers[axis] = slice(start, start + 1), 0
     return lambda: x[tuple(slices)][tuple(numbers)]
+
+
+def _expand(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Tensor] | None:
+    """Repeat one channel by an index, and one pixel, row or column by interpolation."""
+    x, *sizes = args
+    sizes += kwargs.values()
+    if not isinstance(x, Tensor) or x.ndim not in (3, 4) or not sizes:
+        return None
+    if isinstance(sizes[0], Tensor):
+        sizes = list(sizes[0].shape)
+    elif isinstance(sizes[0], tuple | list):
+        sizes = list(sizes[0])
+    if len(sizes) != x.ndim or any(type(size) is not int for size in sizes):
+        return None
+    wanted = [before if size == -1 else size for size, before in zip(sizes, x.shape, strict=True)]
+    given = list(x.shape)
+    if wanted[0] != given[0] or any(a not in (1, b) for a, b in zip(given, wanted, strict=True)):
+        return None
+
+    def compute() -> Tensor:
+        repeated = x
+        if wanted[1] != given[1]:
+            repeated = repeated[:, [0] * wanted[1]]
+        if wanted[2:] != given[2:]:
+            repeated = F.interpolate(repeated, size=wanted[2:], mode="nearest")
+        return repeated.clone() if repeated is x else repeated
+
+    return compute
+
+
+def _greatest(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Callable[[], Any] | None:
+    """Compute the greatest values along one axis, and their places, each by a call of its own."""
+    given = dict(zip(("input", "dim", "keepdim"), args, strict=False)) | dict(kwargs)
+    x, axis = given.get("input"), given.get("dim", given.get("axis"))
+    if not isinstance(x, Tensor) or type(axis) is not int or axis % x.ndim < 2:
+        return None
+    keeps = bool(given.get("keepdim", False))
+    return lambda: torch.return_types.max((x.amax(axis, keeps), x.argmax(axis, keepdim=keeps)))
 
 
 def _gate(input: Tensor, dim: int = -1) -> Tensor:

@@ -9,7 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.frontend import IntegerModel, lower
-from systolith.network import Add, AvgPool2d, Conv2d, Flatten, Pad2d, Table, Upsample, trace
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    MaxPool2d,
+    Multiply,
+    Pad2d,
+    SelectChannels,
+    Table,
+    Upsample,
+    trace,
+)
 from systolith.quant import UnsupportedModelError, prepare
 from systolith.trace import record
 
@@ -141,6 +153,30 @@ def test_straight_lines_between_pixels_are_averages_of_repeated_ones() -> None:
         assert (kinds.count(Upsample), kinds.count(Pad2d), kinds.count(AvgPool2d)) == (1, 1, 1)
 
 
+def test_what_is_repeated_by_a_call_of_its_own_is_an_upsampling() -> None:
+    for gate in (
+        lambda a, b: a * torch.sigmoid(b.mean((2, 3), keepdim=True)).expand_as(a),
+        lambda a, b: a * torch.sigmoid(b.mean((2, 3), keepdim=True)).expand(a.size()),
+        lambda a, b: a + b.mean(3, keepdim=True).expand(-1, -1, -1, 6),
+    ):
+        kinds = kinds_of(gate)
+        assert (kinds.count(Upsample), kinds.count(Multiply) + kinds.count(Add)) == (1, 1), kinds
+    assert kinds_of(lambda a, b: a * b[:, :1].expand_as(a)).count(SelectChannels) == 1
+
+
+def test_a_maximum_along_an_axis_is_a_pool() -> None:
+    greatest = [
+        lambda a, b: torch.max(torch.max(a + b, 3, keepdim=True)[0], dim=2, keepdim=True).values,
+        lambda a, b: (a + b).max(dim=3, keepdim=True)[0].amax(2, keepdim=True),
+    ]
+    for combine in greatest:
+        model = nn.Sequential(TwoBranches(combine))
+        model[0].last = nn.Conv2d(4, 2, 1)
+        assert [type(layer) for layer in lower(prepare(model.eval(), IMAGES)).layers].count(
+            MaxPool2d
+        ) == 2
+
+
 def test_values_are_those_of_the_call() -> None:
     forms: list[Combine] = [
         lambda a, b: a - b,
@@ -152,6 +188,10 @@ def test_values_are_those_of_the_call() -> None:
         lambda a, b: F.interpolate(a, scale_factor=2, mode="bilinear"),
         lambda a, b: nn.Upsample(scale_factor=(3.0, 4.0), mode="bilinear")(a),
         lambda a, b: F.interpolate(a, (a.shape[2] * 5, a.shape[3]), mode="bilinear"),
+        lambda a, b: a.mean((2, 3), keepdim=True).expand_as(b),
+        lambda a, b: b[:, :1].mean(3, keepdim=True).expand(-1, 4, a.shape[2], 6),
+        lambda a, b: torch.broadcast_to(a[:, :1], b.shape),
+        lambda a, b: torch.max(a, dim=3, keepdim=True).values + b,
     ]
     for form in forms:
         model = TwoBranches(form).eval()

@@ -10,7 +10,8 @@ from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of
 from systolith.exchange.layers.plain import make_unweighted
-from systolith.exchange.values.value import AppendLayer, PendingLayer, QuantizedActivation, Value
+from systolith.exchange.values.layouts import move_elements, shape_of
+from systolith.exchange.values.value import AppendLayer, QuantizedActivation, Value
 from systolith.network import (
     ActType,
     IntArray,
@@ -25,7 +26,7 @@ from systolith.network import (
 __all__ = ["multiply_activations"]
 
 
-def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> PendingLayer:
+def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Multiply two activations of one shape, or of one value for each channel or pixel.
 
     Raises
@@ -33,7 +34,10 @@ def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> P
     ExchangeError
         If one has another shape, was reordered, or has no integer for 0.
     """
-    padded = (draft.pad_apart(activation_of(value, draft)) for value in values)
+    seen = [shape_of(value) or () for value in values]
+    if len(seen[0]) != len(seen[1]):
+        raise ExchangeError.of(f"multiplies shapes {seen[0]} and {seen[1]}; reshape one")
+    padded = (draft.pad_apart(_image_of(activation_of(value, draft))) for value in values)
     a, b = map(draft.include_zero, padded)
     if a.places is not None or b.places is not None:
         raise ExchangeError.of(
@@ -41,23 +45,36 @@ def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> P
         )
     if a.origin or b.origin:
         raise ExchangeError.of("multiplies counts of which no multiple of a half stands for 0")
-    shapes = a.tensor.shape, b.tensor.shape
-    rank = max(map(len, shapes))
-    if any(len(shape) != rank for shape in shapes):
-        raise ExchangeError.of(f"multiplies shapes {shapes[0]} and {shapes[1]}; reshape one")
-    channels, *size = (max(sizes) for sizes in zip(*shapes, strict=True))
+    images = [(*x.tensor.shape, 1, 1)[: max(3 * (len(seen[0]) > 1), 1)] for x in (a, b)]
+    channels, *size = (max(sizes) for sizes in zip(*images, strict=True))
     a, b = (_spread(node, x, (channels, *size), draft) for x in (a, b))
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return Multiply(name=name, inputs=(a.layer, b.layer), requantize=requantize, output=output)
 
-    pending = make_unweighted(node, make, [a, b], a.scale * b.scale)
-    return replace(pending, offset=np.zeros(1))
+    pending = replace(make_unweighted(node, make, [a, b], a.scale * b.scale), offset=np.zeros(1))
+    return move_elements(pending, lambda row: row[:, 0]) if len(seen[0]) == 2 else pending
+
+
+def _image_of(x: QuantizedActivation) -> QuantizedActivation:
+    """Give a sequence as an image of one row, and a vector that was reshaped to one pixel as it is.
+
+    A layer reads a vector as an image of one pixel.
+    """
+    if x.places is None:
+        return x
+    own, seen = x.tensor.shape, x.places.shape
+    one_row = len(own) == 3 and own[1] == 1 and seen == (own[0], own[2])
+    one_pixel = len(own) == 1 and seen in ((*own, 1, 1), (*own, 1))
+    ordered = np.array_equal(x.places.ravel(), np.arange(x.places.size))
+    return replace(x, places=None) if ordered and (one_row or one_pixel) else x
 
 
 def _spread(node: Node, x: QuantizedActivation, shape: Shape, draft: Draft) -> QuantizedActivation:
     """Repeat an activation over the axes that it lacks."""
     own = x.tensor.shape
+    if len(own) < len(shape):  # of one pixel
+        own = (*own, 1, 1)
     if own[0] == 1 < shape[0]:
         channels = (0,) * shape[0]
         x = draft.append(f"{node.name}_channels", x, _selecting(channels))

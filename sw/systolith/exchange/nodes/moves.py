@@ -11,14 +11,16 @@ from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.functions import gather_values
 from systolith.exchange.layers.moves import join_activations, moving_layers
 from systolith.exchange.layers.operands import (
+    constant_of,
     integer_constants_of,
     is_constant,
     ordered_activation_of,
 )
 from systolith.exchange.layers.plain import append_layer
-from systolith.exchange.nodes.geometry import crop_image
+from systolith.exchange.nodes.geometry import append_pad, crop_image
 from systolith.exchange.nodes.integers import quantize_integers
-from systolith.exchange.values.layouts import inner_shape, places_of, shape_of
+from systolith.exchange.nodes.shapes import flatten_image
+from systolith.exchange.values.layouts import inner_shape, move_elements, places_of, shape_of
 from systolith.exchange.values.value import (
     Absent,
     Integers,
@@ -73,13 +75,19 @@ def join_values(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def _join(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+    if all(map(_is_sequence, values)):
+        images = [move_elements(value, lambda places: places[:, None]) for value in values]
+        joined = _join(node, images, draft)
+        if isinstance(joined, Joined):
+            return Joined(parts=tuple(values))
+        return move_elements(joined, lambda places: places[:, 0])
     parts: list[QuantizedActivation | PendingLayer] = []
     for value in values:
         pending = isinstance(value, PendingLayer) and value.places is None
         parts.append(value if pending else ordered_activation_of(value, draft))  # type: ignore[arg-type]
     quantized = [part for part in parts if isinstance(part, QuantizedActivation)]
-    joined = join_activations(node, quantized, draft) if len(quantized) == len(parts) else None
-    return Joined(parts=tuple(parts)) if joined is None else joined
+    whole = join_activations(node, quantized, draft) if len(quantized) == len(parts) else None
+    return Joined(parts=tuple(parts)) if whole is None else whole
 
 
 def read_split(node: Node, values: Sequence[Value], draft: Draft) -> Value:
@@ -127,6 +135,8 @@ def read_slice(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         before = end if step > 0 or end >= -shape[place] else None
         slices[place] = slice(start, before, step)
     kept = [range(*part.indices(size)) for part, size in zip(slices, shape, strict=True)]
+    if len(kept) == 2 and len(kept[0]) == shape[0] and kept[1].step == 1 and kept[1]:
+        return _cut(node, values[0], kept[1], draft)
     if len(kept) == 3 and len(kept[0]) == shape[0] and all(part.step == 1 for part in kept):
         return crop_image(node, values, draft)
     return _move(node, values[0], lambda places: places[tuple(slices)], draft)
@@ -141,7 +151,23 @@ def read_gather(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if not is_constant(values[1]):
         raise ExchangeError.of("has indices that the model computes; constants are supported")
     indices = np.array(integer_constants_of(values[1], "indices"))
-    return _move(node, values[0], _taking(indices, axis), draft)
+    taken = _take(node, values[0], indices, axis, draft)
+    if constant_of(values[1], "indices").ndim:
+        return taken
+    if len(shape) == 2:
+        return flatten_image(node, taken, draft)
+    return move_elements(taken, lambda places: places.squeeze(axis))
+
+
+def _take(node: Node, x: Value, indices: np.ndarray, axis: int, draft: Draft) -> Value:
+    """Take channels, or one place of a sequence."""
+    shape = _shape(x)
+    if len(shape) == 2 and axis == 1 and indices.size == 1:
+        place = int(indices[0])
+        if not -shape[1] <= place < shape[1]:
+            raise ExchangeError.of(f"takes place {place} of {shape[1]}")
+        return _cut(node, x, range(place % shape[1], place % shape[1] + 1), draft)
+    return _move(node, x, _taking(indices, axis), draft)
 
 
 def read_depth_to_space(node: Node, values: Sequence[Value], draft: Draft) -> Value:
@@ -178,10 +204,27 @@ def _taking(indices: np.ndarray, axis: int) -> Move:
     return lambda places: places.take(indices, axis)
 
 
+def _cut(node: Node, x: Value, kept: range, draft: Draft) -> Value:
+    """Cut the ends of a sequence off."""
+    if isinstance(x, ModelInput) and x.quantizer is None:
+        return x.move(lambda places: places[:, kept.start : kept.stop])
+    if isinstance(x, ModelInput):
+        x = draft.read_input(x)
+    image = move_elements(x, lambda places: places[:, None])
+    assert isinstance(image, QuantizedActivation | PendingLayer)
+    sides = (0, 0, -kept.start, kept.stop - inner_shape(image)[-1])
+    cut = append_pad(node, image, sides, 0.0, draft) if any(sides) else image
+    return move_elements(cut, lambda places: places[:, 0])
+
+
 def _move(node: Node, x: Value, by: Move, draft: Draft) -> Value:
     """Move values of an activation, and make the layers that do so."""
     if isinstance(x, ModelInput) and x.quantizer is None:
         return x.move(by)
+    if _is_sequence(x):
+        image = move_elements(x, lambda places: places[:, None])
+        moved = _move(node, image, lambda places: by(places[:, 0])[:, None], draft)
+        return move_elements(moved, lambda places: places[:, 0])
     if not (isinstance(x, PendingLayer) and x.places is None):
         x = ordered_activation_of(x, draft)
     assert isinstance(x, PendingLayer | QuantizedActivation)
@@ -202,6 +245,18 @@ def _move(node: Node, x: Value, by: Move, draft: Draft) -> Value:
         assert isinstance(result, PendingLayer | QuantizedActivation)
         result = append_layer(node, result, layer, draft)
     return replace(result, reordered=True) if isinstance(result, PendingLayer) else result
+
+
+def _is_sequence(x: Value) -> bool:
+    """Whether a value is an image of one row without the axis of the rows."""
+    if not isinstance(x, QuantizedActivation | PendingLayer) or x.places is None:
+        return False
+    own = inner_shape(x)
+    return (
+        len(own) == 3
+        and x.places.shape == (own[0], own[2])
+        and np.array_equal(x.places.ravel(), np.arange(x.places.size))
+    )
 
 
 def _shape(x: Value) -> Shape:

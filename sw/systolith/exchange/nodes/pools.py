@@ -1,6 +1,6 @@
 """Pooling nodes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from systolith.exchange.errors import ExchangeError
@@ -17,7 +17,7 @@ from systolith.exchange.layers.operands import (
 )
 from systolith.exchange.layers.plain import append_layer, make_average
 from systolith.exchange.nodes.shapes import flatten_image
-from systolith.exchange.values.layouts import axes_of, inner_shape, move_elements
+from systolith.exchange.values.layouts import axes_of, inner_shape, move_elements, shape_of
 from systolith.exchange.values.value import Absent, PendingLayer, QuantizedActivation, Value
 from systolith.network import Layer, MaxPool2d, reach_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "read_global_average_pool",
     "read_global_max_pool",
     "read_max_pool",
+    "read_reduce_max",
     "read_reduce_mean",
 ]
 
@@ -100,21 +101,64 @@ def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) 
 
 
 def read_reduce_mean(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read ReduceMean over height and width."""
+    """Read ReduceMean over height, width or both."""
+
+    def average(x: QuantizedActivation, kernel: tuple[int, int] | None) -> Value:
+        if kernel is None:
+            return read_global_average_pool(node, [x], draft)
+        return make_average(node, draft.pad_apart(x), kernel, kernel, (0, 0, 0, 0))
+
+    return _reduce(node, values, draft, "averages", average)
+
+
+def read_reduce_max(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+    """Read ReduceMax over height, width or both."""
+
+    def greatest(x: QuantizedActivation, kernel: tuple[int, int] | None) -> Value:
+        if kernel is None:
+            return read_global_max_pool(node, [x], draft)
+
+        def follow(name: str, source: str) -> Layer:
+            return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=kernel)
+
+        return append_layer(node, draft.pad_apart(x), follow, draft)
+
+    return _reduce(node, values, draft, "takes the greatest", greatest)
+
+
+def _reduce(
+    node: Node,
+    values: Sequence[Value],
+    draft: Draft,
+    what: str,
+    pool: Callable[[QuantizedActivation, tuple[int, int] | None], Value],
+) -> Value:
+    """Read a reduction over height, width or both as a pool; a sequence is an image of one row."""
     axes = node.attributes["axes"]
     if not isinstance(values[1], Absent):
         axes = integer_constants_of(values[1], "axes")
     if not axes and node.attributes["noop_with_empty_axes"]:
         return values[0]
-    x = activation_of(values[0], draft)
-    order = axes_of(x)
-    inner = [] if order is None else [order[axis % 4 - 1] for axis in axes or [] if axis % 4]
-    if order is None or len(order) != 3 or len(axes or []) != 2 or sorted(inner) != [1, 2]:
-        raise ExchangeError.of(f"averages over axes {axes}; height and width are supported")
-    result = read_global_average_pool(node, [replace(x, places=None)], draft)
-    if not node.attributes["keepdims"]:
+    x, axes = activation_of(values[0], draft), axes or []
+    shape = shape_of(x) or ()
+    if len(shape) == 2:
+        image = move_elements(x, lambda places: places[:, None])
+        assert isinstance(image, QuantizedActivation)
+        x = image
+    order, seen = axes_of(x), [axis % (1 + len(shape)) - 1 for axis in axes]
+    inner = [] if order is None else [order[axis + (len(shape) == 2 and axis > 0)] for axis in seen]
+    if order is None or len(order) != 3 or min(seen, default=-1) < 0 or not {*inner} <= {1, 2}:
+        raise ExchangeError.of(f"{what} over axes {axes}; height and width are supported")
+    kernel = [size if axis in inner else 1 for axis, size in enumerate(x.tensor.shape[1:], start=1)]
+    whole = tuple(kernel) == x.tensor.shape[1:]
+    result = pool(replace(x, places=None), None if whole else (kernel[0], kernel[1]))
+    keeps = bool(node.attributes["keepdims"])
+    if whole and not keeps:
         return flatten_image(node, result, draft)
-    return move_elements(result, lambda pixel: pixel.transpose(order))
+    if len(shape) == 2:
+        return move_elements(result, lambda pixel: pixel.transpose(order)[:, 0])
+    left_out = () if keeps else tuple(seen)
+    return move_elements(result, lambda pixel: pixel.transpose(order).squeeze(left_out))
 
 
 def _kernel(node: Node) -> tuple[int, int]:

@@ -32,7 +32,6 @@ REWRITES: Mapping[str, str] = {
         "use GlobalAveragePool, or reduce on the host",
     ),
     "ReduceSum": "use ReduceMean, and multiply by the number of pixels",
-    "ReduceMax": "use GlobalMaxPool",
     "ReduceMin": "use Neg, GlobalMaxPool and Neg",
     **dict.fromkeys(("LpPool", "GlobalLpPool"), "use AveragePool or MaxPool"),
     **dict.fromkeys(

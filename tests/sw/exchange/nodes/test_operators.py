@@ -85,6 +85,7 @@ FLOAT = {
     "AveragePool": "r = AveragePool <kernel_shape=[2,2], strides=[1,2]> (a) ",
     "GlobalAveragePool": "r = GlobalAveragePool(a) ",
     "ReduceMean": "r = ReduceMean <keepdims=0> (a, hw) ",
+    "ReduceMax": "r = ReduceMax <keepdims=0> (a, hw) ",
     "Add": CONV + "b = QuantizeLinear(d, t, o) e = DequantizeLinear(b, t, o) r = Add(a, e) ",
     "Sum": CONV + "r = Sum(d, c) ",
     "Sub": CONV + "r = Sub(d, c) ",

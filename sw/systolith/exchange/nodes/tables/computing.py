@@ -20,6 +20,11 @@ from systolith.exchange.nodes.integers import keep_integers
 __all__ = ["COMPUTING"]
 
 MAX_POOL = adapt_one_axis(pools.read_max_pool)
+REDUCTION = {
+    "axes": ANY,
+    "keepdims": Attribute(default=1),
+    "noop_with_empty_axes": Attribute(default=0),
+}
 GLOBAL_MAX_POOL = adapt_one_axis(pools.read_global_max_pool)
 CONV = "along one axis or two; any groups; any dilation; zero padding, also auto_pad"
 CONSTANTS = "constants, one or one for each channel"
@@ -144,16 +149,20 @@ COMPUTING: Mapping[str, OnnxOperator] = {
     "GlobalAveragePool": OnnxOperator(
         adapt_one_axis(pools.read_global_average_pool), "AvgPool2d", ""
     ),
+    "ReduceMax": OnnxOperator(
+        pools.read_reduce_max,
+        "MaxPool2d",
+        "over height, width or both",
+        "data axes?",
+        REDUCTION,
+        keep_integers(pools.read_reduce_max),
+    ),
     "ReduceMean": OnnxOperator(
         pools.read_reduce_mean,
         "AvgPool2d",
-        "over height and width",
+        "over height, width or both",
         "data axes?",
-        {
-            "axes": ANY,
-            "keepdims": Attribute(default=1),
-            "noop_with_empty_axes": Attribute(default=0),
-        },
+        REDUCTION,
     ),
     "Add": OnnxOperator(
         adapt_functions(arithmetic.read_add),
