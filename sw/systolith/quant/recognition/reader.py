@@ -271,7 +271,7 @@ class Reader(Imaging):
             self.unfolded[first] = Unfolded()
         before = self.sources[first]
         whole = len(self.recording.values[node]) == len(self.recording.values[first])
-        if not whole:
+        if not whole and first not in self.moved.mixed:
             self.refuse_operation(node)
             return
         self.carry(first, node, self.operations[node])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.quant import UnsupportedModelError
+from systolith.quant import UnsupportedModelError, prepare
 from systolith.quant.recognition import comparison_problems, read_network
 from systolith.quant.recognition.operations import (
     DepthToPixels,
@@ -38,6 +38,14 @@ class Model(nn.Module):
 def shuffle(x: Tensor, groups: int) -> Tensor:
     b, c, h, w = x.shape
     return x.view(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+def shuffle_in_pairs(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the even and the odd channels, as ShuffleNetV2's authors write it."""
+    b, c, h, w = x.shape
+    pairs = x.reshape(b * c // 2, 2, h * w).permute(1, 0, 2)
+    halves = pairs.reshape(2, -1, c // 2, h, w)
+    return halves[0], halves[1]
 
 
 def operations(rest: Callable[[Tensor], Tensor]) -> list[Operation]:
@@ -143,3 +151,29 @@ def test_relu_moves_in_front(rest: Callable[[Tensor], Tensor], expected: Operati
 def test_refuses_by_name(rest: Callable[[Tensor], Tensor], message: str) -> None:
     with pytest.raises(UnsupportedModelError, match=message):
         read_network(Model(rest).eval(), IMAGES)
+
+
+def test_images_may_be_mixed_until_the_next_layer() -> None:
+    even, odd = TakeChannels((0, 2, 4, 6)), TakeChannels((1, 3, 5, 7))
+    assert operations(lambda x: torch.cat(shuffle_in_pairs(x), 1)) == [even, odd, Join()]
+    assert operations(lambda x: shuffle_in_pairs(x)[1]) == [odd]
+    assert operations(lambda x: F.max_pool2d(x.reshape(-1, 6, 6).view(-1, 8, 6, 6), 2)) == [
+        MaxPool((2, 2), (2, 2), (0, 0, 0, 0))
+    ]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        lambda x: x.reshape(-1, 4, 6, 6),
+        lambda x: F.max_pool2d(x.reshape(-1, 4, 6, 6), 2),
+        lambda x: F.relu(x.reshape(-1, 1, 6, 6) - 0.5).reshape(-1, 8, 6, 6),
+        lambda x: x.reshape(-1, 2, 36).permute(1, 0, 2).reshape(-1, 8, 6, 6),
+        lambda x: x.reshape(-1, 2, 36).permute(1, 0, 2),
+    ],
+)
+def test_mixed_images_are_refused_where_a_layer_reads_them(
+    rest: Callable[[Tensor], Tensor],
+) -> None:
+    with pytest.raises(UnsupportedModelError):
+        prepare(Model(rest).eval(), IMAGES)

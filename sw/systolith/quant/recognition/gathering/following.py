@@ -52,7 +52,8 @@ class Following(Tabulating):
             Whether the call only moves values.
         """
         operation, places = self.operations[node], self.moved.places
-        if isinstance(operation, Move) or (isinstance(operation, Reshape) and first in places):
+        known = first in places or first in self.moved.mixed or self._mixes(node, first)
+        if isinstance(operation, Move) or (isinstance(operation, Reshape) and known):
             self._move(node, first, operation)
             return True
         if isinstance(operation, Pass | Activate) and first in places:
@@ -62,6 +63,11 @@ class Following(Tabulating):
             self.place(source)
         self.sources[node] = self.sources[first]
         return False
+
+    def _mixes(self, node: fx.Node, first: fx.Node) -> bool:
+        """Whether a result has another number of images, until a call behind it undoes that."""
+        values = self.recording.values
+        return first in values and node in values and len(values[node]) != len(values[first])
 
     def _move(self, node: fx.Node, first: fx.Node, operation: Move | Reshape) -> None:
         """Move places; values in their order are only reshaped."""
@@ -80,6 +86,11 @@ class Following(Tabulating):
 
     def place(self, node: fx.Node) -> None:
         """Make layers of the moves that lead to a node's value, if any do."""
+        if node in self.moved.mixed:
+            *_, mixing = self.moved.mixed[node]
+            self.refuse_operation(mixing)
+            self.lose(node)
+            return
         places = self.moved.places.pop(node, None)
         if places is None:
             return
@@ -116,6 +127,8 @@ class Following(Tabulating):
             nothing left to do, but perhaps another shape.
         """
         places = self.moved.places.get(node)
+        if node in self.moved.mixed:
+            self.place(node)
         if places is None:
             return None
         image = places.reshape(image_shape(tuple(places.shape)))

@@ -35,10 +35,14 @@ class MovedValues:
         Number of each value in the layer's output, in the shape of one image.
     parts : dict of fx.Node to list of Tensor
         Parts that a call such as ``chunk`` returns, as batches of places.
+    mixed : dict of fx.Node to tuple
+        Values of several images in one row, as batches of places, the number of images, and the
+        call that mixed them. Only calls that move values may read them.
     """
 
     places: dict[fx.Node, Tensor] = field(default_factory=dict)
     parts: dict[fx.Node, list[Tensor]] = field(default_factory=dict)
+    mixed: dict[fx.Node, tuple[Tensor, int, fx.Node]] = field(default_factory=dict)
 
     def follow(self, node: fx.Node, shape: Shape, given: Tensor, layer: Shape) -> bool:
         """Move places as a call moves values.
@@ -57,11 +61,14 @@ class MovedValues:
         Returns
         -------
         bool
-            Whether each image's result consists of values of that image.
+            Whether the places are known.
         """
         (first,) = node.all_input_nodes
-        total, images = prod(layer), len(given)
-        if first in self.parts:
+        total, images, mixing = prod(layer), len(given), node
+        if first in self.mixed:
+            batch, images, mixing = self.mixed[first]
+            moved = run_node(node, {first: batch}.__getitem__, images)
+        elif first in self.parts:
             number = node.args[1]
             assert isinstance(number, int)
             moved = self.parts[first][number]
@@ -75,11 +82,13 @@ class MovedValues:
         if not isinstance(moved, Tensor):
             self.parts[node] = list(moved)
             return True
-        if moved.ndim < 2 or len(moved) != images:
-            return False
-        offsets = total * torch.arange(images).reshape(-1, *[1] * (moved.ndim - 1))
-        self.places[node] = moved[0]
-        return bool((moved == moved[:1] + offsets).all())
+        if moved.ndim > 1 and len(moved) == images:
+            offsets = total * torch.arange(images).reshape(-1, *[1] * (moved.ndim - 1))
+            if bool((moved == moved[:1] + offsets).all()):
+                self.places[node] = moved[0]
+                return True
+        self.mixed[node] = moved, images, mixing
+        return True
 
     def stays(self, node: fx.Node, layer: Shape) -> bool:
         """Whether all values of the layer are in their order."""
