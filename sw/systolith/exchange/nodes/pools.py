@@ -106,7 +106,7 @@ def read_reduce_mean(node: Node, values: Sequence[Value], draft: Draft) -> Value
     def average(x: QuantizedActivation, kernel: tuple[int, int] | None) -> Value:
         if kernel is None:
             return read_global_average_pool(node, [x], draft)
-        return make_average(node, draft.pad_apart(x), kernel, kernel, (0, 0, 0, 0))
+        return make_average(node, x, kernel, kernel, (0, 0, 0, 0))
 
     return _reduce(node, values, draft, "averages", average)
 
@@ -121,7 +121,7 @@ def read_reduce_max(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         def follow(name: str, source: str) -> Layer:
             return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=kernel)
 
-        return append_layer(node, draft.pad_apart(x), follow, draft)
+        return append_layer(node, x, follow, draft)
 
     return _reduce(node, values, draft, "takes the greatest", greatest)
 
@@ -139,7 +139,7 @@ def _reduce(
         axes = integer_constants_of(values[1], "axes")
     if not axes and node.attributes["noop_with_empty_axes"]:
         return values[0]
-    x, axes = activation_of(values[0], draft), axes or []
+    x, axes = draft.pad_apart(activation_of(values[0], draft)), axes or []
     shape = shape_of(x) or ()
     if len(shape) == 2:
         image = move_elements(x, lambda places: places[:, None])

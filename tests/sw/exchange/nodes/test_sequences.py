@@ -74,6 +74,16 @@ def test_reductions_of_images(op: str, keepdims: int, axes: list[int], tmp_path:
     _kinds(made, y, tmp_path)
 
 
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax"])
+def test_padding_is_part_of_what_is_reduced(op: str, tmp_path: Path) -> None:
+    made = GraphBuilder((3, 6, 4))
+    pads = made.const([0, 0, 1, 0, 0, 0, 1, 0], np.int64)
+    integers = np.random.default_rng(0).integers(-9, 10, (5, 3, 1, 1))
+    y = made.node("Conv", made.linear("x", 0.125, 100), made.stored(integers, 0.25))
+    y = made.node("Pad", made.linear(y, 2.0, 128), pads)
+    assert Pad2d in _kinds(made, made.node(op, y, axes=[2], keepdims=1), tmp_path)
+
+
 @pytest.mark.parametrize("size", [(8,), (4, 4)])
 def test_a_vector_gates_channels(size: tuple[int, ...], tmp_path: Path) -> None:
     made = GraphBuilder((3, *size))
