@@ -69,13 +69,18 @@ def test_what_was_left_out_is_known(end: str, found: str) -> None:
 
 def test_answers_are_ranked_with_what_is_known() -> None:
     plan = plan_network(small_network())
-    answer = BoardResult(category=1, cycles=9, outputs=(3, 7, 7, -1, 0), expected=(3, 7, 7, -1, 0))
+    logits = {"fc": np.array([3, 7, 7, -1, 0])}
+    answer = BoardResult(cycles=9, outputs=logits, expected=logits, classes={"fc": 1})
     meaning = Meaning(input_scale=1.0, output_scales={"fc": 0.5}, ends={"fc": "softmax"})
     saved = Meaning.from_json(meaning.to_json(plan.network))
-    best = guess_classes(answer, plan, saved, 2)
+    best = guess_classes(answer, plan, saved, 2)["fc"]
     assert [guess.category for guess in best] == [1, 2]
     assert best[0].probability == best[1].probability == pytest.approx(0.4579, abs=1e-4)
-    assert guess_classes(answer, plan, None, 1)[0].probability is None
-    chip = BoardResult(category=4, cycles=9, outputs=(4,), expected=(4,), gives_class=True)
-    (only,) = guess_classes(chip, plan_network(append_argmax(small_network())), None, 5)
+    assert guess_classes(answer, plan, None, 1)["fc"][0].probability is None
+    found = {"fc_class": np.array([4])}
+    chip = BoardResult(
+        cycles=9, outputs=found, expected=found, classes={"fc_class": 4}, given=frozenset(found)
+    )
+    with_class = plan_network(append_argmax(small_network()))
+    (only,) = guess_classes(chip, with_class, None, 5)["fc_class"]
     assert (only.category, only.probability) == (4, None)

@@ -35,7 +35,10 @@ AROUND = {
 }
 """Modules that define several stages. Their imports are not followed: no stage runs them all."""
 MAKING = ("stages.software.factories",)
-PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.software.prunings", *MAKING)
+PRUNING = (
+    *("compress.pipeline", "compress.pruned_model", "stages.software.prunings"),
+    *("train.evaluation", *MAKING),
+)
 REFERENCE = ("compress.pruned_model", "frontend", *MAKING)
 SIMULATING = (
     *("stages.hardware.engines", "stages.hardware.verification", "stages.hardware.checks"),
