@@ -230,13 +230,19 @@ class IntegerModel(IntegerGraph):
         logits: Tensor = self._returned.arrange({name: self._compute(images)[name]})
         return logits
 
-    def real_outputs(self, images: Tensor) -> Any:
+    def real_outputs(self, images: Tensor | NDArray[np.float32]) -> Any:
         """Compute the outputs of float images in real units, in the form of the float model's.
 
         They are the integers times the step of the output, and the sigmoid of that if one was left
-        to the host: bit for bit those of the quantized model in evaluation mode.
+        to the host: bit for bit those of the quantized model in evaluation mode, after
+        :meth:`systolith.quant.QuantizedModel.finish`. A softmax that was left out stays out.
+
+        Parameters
+        ----------
+        images : Tensor or array of float32, shape (N, ...)
+            Images of the float model.
         """
-        values = self._compute(images)
+        values = self._compute(torch.as_tensor(images))
         reals = {name: values[name] * self.get_buffer(f"_step_{name}") for name in self.outputs}
         return self._returned.finish(self._returned.arrange(reals))
 
