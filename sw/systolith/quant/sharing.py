@@ -5,7 +5,7 @@ quantizer, so that nothing is rescaled. Where they cannot, because one of them i
 network or has another width, an average pool of 1x1 rescales a tensor in front of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from systolith.network import INPUT
@@ -16,6 +16,7 @@ from systolith.quant.recognition.operations import (
     Extend,
     FloatLayer,
     Join,
+    LookUp,
     MaxPool,
     Pad,
     PixelsToDepth,
@@ -65,10 +66,20 @@ def share_steps(layers: Sequence[FloatLayer], bits: Mapping[str, int]) -> Shared
 
 
 def ends_of(layers: Sequence[FloatLayer]) -> set[str]:
-    """Find the layers with an accumulator whose steps are those of results that no layer reads."""
-    by_name = {layer.name: layer for layer in layers}
+    """Find the layers with an accumulator whose steps are those of results that no layer reads.
+
+    Tables read few bits, so layers whose values a table reads, too, are none.
+    """
     read = {name for layer in layers for name in layer.inputs}
-    ends, waiting = set(), [name for name in by_name if name not in read]
+    tabled = {layer.inputs[0] for layer in layers if isinstance(layer.operation, LookUp)}
+    unread = {layer.name for layer in layers} - read
+    return _accumulating(layers, unread) - _accumulating(layers, tabled)
+
+
+def _accumulating(layers: Sequence[FloatLayer], names: Iterable[str]) -> set[str]:
+    """Find the layers with an accumulator that compute the values of layers."""
+    by_name = {layer.name: layer for layer in layers}
+    results, waiting = set(), list(names)
     while waiting:
         layer = by_name.get(waiting.pop())
         if layer is None:
@@ -76,8 +87,8 @@ def ends_of(layers: Sequence[FloatLayer]) -> set[str]:
         if isinstance(layer.operation, _PASSING):
             waiting += layer.inputs
         else:
-            ends.add(layer.name)
-    return ends
+            results.add(layer.name)
+    return results
 
 
 class _Sharing:

@@ -148,5 +148,10 @@ def qualified_name(node: fx.Node) -> str:
 
 
 def readable_name(node: fx.Node) -> str:
-    """Name that is an identifier in Python and Verilog: ``layer1.0.conv`` is ``layer1_0_conv``."""
+    """Name that is an identifier in Python and Verilog: ``layer1.0.conv`` is ``layer1_0_conv``.
+
+    Names that an ``nn.ModuleDict`` has for itself, such as ``values`` and ``to``, get a ``layer_``.
+    """
+    if hasattr(nn.ModuleDict, node.name):
+        return f"layer_{node.name}"
     return f"layer{node.name}" if node.name.startswith("_") else node.name

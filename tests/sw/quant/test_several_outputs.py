@@ -215,3 +215,30 @@ def test_logits_of_a_classifier_are_in_the_models_order() -> None:
         assert float((quantized(IMAGES) - model(IMAGES)).abs().max()) < 0.05
         integers = IntegerModel(quantized)
         assert torch.equal(integers.logits(IMAGES).argmax(1), quantized(IMAGES).argmax(1))
+
+
+def test_a_table_of_what_is_returned_too_reads_few_bits() -> None:
+    def forward(m: Written, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = m.a(x)
+        return y.flatten(1), torch.tanh(y)
+
+    quantized = prepare(Written(forward).eval(), torch.rand(4, 3, 8, 8))
+    assert quantized.quantizer("a").act_type.bits == 8
+    assert quantized.quantizer("tanh").act_type.bits > 8
+    plan_network(lower(quantized), multipliers=8)
+
+
+def test_layers_have_names_that_modules_do_not_use() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.keys, self.values = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.keys(x) * self.values(x)
+            return F.max_pool2d((1 - y).to(torch.float32), 2)
+
+    quantized = prepare(Named().eval(), IMAGES)
+    assert {"layer_keys", "layer_values"} < quantized.layers.keys()
+    assert quantized.origins["layer_values"] == "values"
+    assert len(lower(quantized).layers) == len(quantized.layers)
