@@ -1,4 +1,4 @@
-"""Products of two activations, the smaller one repeated over the axes that it lacks."""
+"""Products of two activations, and the repetition of what is smaller than the other one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,11 +23,11 @@ from systolith.network import (
     Upsample,
 )
 
-__all__ = ["multiply_activations"]
+__all__ = ["multiply_activations", "spread"]
 
 
 def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Multiply two activations of one shape, or of one value for each channel or pixel.
+    """Multiply two activations; axes of length 1 are repeated.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def multiply_activations(node: Node, values: Sequence[Value], draft: Draft) -> V
     if a.origin or b.origin:
         raise ExchangeError.of("multiplies counts of which no multiple of a half stands for 0")
     images = [(*x.tensor.shape, 1, 1)[: max(3 * (len(seen[0]) > 1), 1)] for x in (a, b)]
-    channels, *size = (max(sizes) for sizes in zip(*images, strict=True))
-    a, b = (_spread(node, x, (channels, *size), draft) for x in (a, b))
+    shape = tuple(max(sizes) for sizes in zip(*images, strict=True))
+    a, b = (spread(node, x, shape, draft) for x in (a, b))
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return Multiply(name=name, inputs=(a.layer, b.layer), requantize=requantize, output=output)
@@ -70,22 +70,25 @@ def _image_of(x: QuantizedActivation) -> QuantizedActivation:
     return replace(x, places=None) if ordered and (one_row or one_pixel) else x
 
 
-def _spread(node: Node, x: QuantizedActivation, shape: Shape, draft: Draft) -> QuantizedActivation:
-    """Repeat an activation over the axes that it lacks."""
+def spread(node: Node, x: QuantizedActivation, shape: Shape, draft: Draft) -> QuantizedActivation:
+    """Repeat an activation over the axes of length 1 that are longer in a shape.
+
+    Raises
+    ------
+    ExchangeError
+        If an axis has another length.
+    """
     own = x.tensor.shape
     if len(own) < len(shape):  # of one pixel
         own = (*own, 1, 1)
-    if own[0] == 1 < shape[0]:
+    if any(length not in (1, wanted) for length, wanted in zip(own, shape, strict=True)):
+        raise ExchangeError.of(f"repeats shape {own} to {shape}; each axis needs that length, or 1")
+    if own[0] < shape[0]:
         channels = (0,) * shape[0]
         x = draft.append(f"{node.name}_channels", x, _selecting(channels))
-    if own[1:] == (1, 1) != shape[1:]:
-        factors = shape[1], shape[2]
+    if own[1:] != shape[1:]:
+        factors = shape[1] // own[1], shape[2] // own[2]
         x = draft.append(f"{node.name}_pixels", x, _repeating(factors))
-    if x.tensor.shape != shape:
-        raise ExchangeError.of(
-            f"multiplies shape {own} by {shape}; one value, one for each channel, one for each "
-            "pixel, or all are supported"
-        )
     return x
 
 

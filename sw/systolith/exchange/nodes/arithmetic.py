@@ -12,7 +12,7 @@ from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of, constant_of, is_constant
 from systolith.exchange.layers.plain import make_unweighted, pending_of
-from systolith.exchange.layers.products import multiply_activations
+from systolith.exchange.layers.products import multiply_activations, spread
 from systolith.exchange.layers.weighted import affine_of, multiply_pending, shift_pending
 from systolith.exchange.values.layouts import channel_constants, drop_batch_axis, shape_of
 from systolith.exchange.values.quantizer import FloatArray, InputStep
@@ -41,19 +41,20 @@ __all__ = [
     "read_subtract",
 ]
 
+IMAGE_AXES = 3
+"""C, H, W."""
 MAX_MULTIPLIER = (1 << ADDED_MULTIPLIER_BITS) - 1
 """Greatest multiplier of an addition."""
 
 
 def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read Add of two activations of one shape, or of an activation and constants."""
+    """Read Add of two activations, or of an activation and constants; axes of 1 are repeated."""
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return _add_constant(node, x, constant_of(other, "constants"), "Add", draft)
     a, b = (draft.pad_apart(activation_of(value, draft)) for value in values)
     if shape_of(a) != shape_of(b):
-        shapes = f"{shape_of(a)} and {shape_of(b)}"
-        raise ExchangeError.of(f"adds shapes {shapes}; two of one shape are supported")
+        a, b = _repeat(node, a, b, draft)
     if not np.array_equal(_order(a), _order(b)):
         raise ExchangeError.of(
             "adds what is ordered in two ways; move the Transpose or Reshape after the addition"
@@ -76,6 +77,18 @@ def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     error = float(sum(term.error(unit) for term in terms))
     pending = make_unweighted(node, make, [a, b], unit)
     return replace(pending, error=error, terms=terms if error else (), places=a.places)
+
+
+def _repeat(
+    node: Node, a: QuantizedActivation, b: QuantizedActivation, draft: Draft
+) -> tuple[QuantizedActivation, QuantizedActivation]:
+    """Repeat two images over their axes of length 1."""
+    one, other = a.tensor.shape, b.tensor.shape
+    if not len(one) == len(other) == IMAGE_AXES or not (a.places is b.places is None):
+        shapes = f"{shape_of(a)} and {shape_of(b)}"
+        raise ExchangeError.of(f"adds shapes {shapes}; images, and two of one shape, are supported")
+    shape = tuple(max(lengths) for lengths in zip(one, other, strict=True))
+    return spread(node, a, shape, draft), spread(node, b, shape, draft)
 
 
 def _order(x: QuantizedActivation) -> IntArray:

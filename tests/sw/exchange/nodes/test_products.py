@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, Format, export_onnx, import_onnx
-from systolith.network import Multiply, forward
+from systolith.network import Multiply, Upsample, forward
 from tests.support.onnx_graphs import GraphBuilder
 
 MICROSOFT = "com.microsoft"
@@ -84,10 +84,27 @@ def test_product_of_integers(zero: int, tmp_path: Path) -> None:
     assert imported.agreement is not None and not imported.agreement.differing
 
 
-def test_other_shapes_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("op", ["Mul", "Add"])
+@pytest.mark.parametrize("window", [(1, 5), (4, 1), (4, 5)])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_rows_columns_and_pixels_are_repeated(
+    op: str, window: tuple[int, int], swapped: bool, tmp_path: Path
+) -> None:
     made = GraphBuilder((3, 4, 5))
     x = made.quant("x", 0.125, 0, 6)
-    rows = made.quant(made.node("MaxPool", x, kernel_shape=[1, 5]), 0.125, 0, 6)
-    path = made.save(tmp_path / "rows.onnx", made.quant(made.node("Mul", x, rows), 0.5, 0, 6))
-    with pytest.raises(ExchangeError, match=r"multiplies shape \(3, 4, 1\) by \(3, 4, 5\)"):
-        import_onnx(path)
+    small = made.quant(made.node("MaxPool", x, kernel_shape=list(window)), 0.125, 0, 6)
+    y = made.node(op, *((small, x) if swapped else (x, small)))
+    imported = import_onnx(made.save(tmp_path / "repeated.onnx", made.quant(y, 0.5, 0, 6)))
+    assert imported.agreement is not None and imported.agreement.equal
+    (repeated,) = (one for one in imported.network.layers if isinstance(one, Upsample))
+    assert repeated.factors == window
+
+
+@pytest.mark.parametrize("op", ["Mul", "Add"])
+def test_vectors_along_rows_are_refused(op: str, tmp_path: Path) -> None:
+    made = GraphBuilder((3, 4, 5))
+    x = made.quant("x", 0.125, 0, 6)
+    mean = made.node("ReduceMax", x, axes=[1, 2], keepdims=0)
+    y = made.node(op, x, made.quant(mean, 0.125, 0, 6))
+    with pytest.raises(ExchangeError, match="shapes"):
+        import_onnx(made.save(tmp_path / "rows.onnx", made.quant(y, 0.5, 0, 6)))

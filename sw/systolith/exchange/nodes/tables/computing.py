@@ -167,7 +167,7 @@ COMPUTING: Mapping[str, OnnxOperator] = {
     "Add": OnnxOperator(
         adapt_functions(arithmetic.read_add),
         "Add, or part of the layer before it",
-        "two activations, or constants",
+        "two activations, axes of 1 repeated, or constants",
         TWO,
     ),
     "Sum": OnnxOperator(adapt_functions(arithmetic.read_add), "as Add", "of two", TWO),
@@ -175,7 +175,7 @@ COMPUTING: Mapping[str, OnnxOperator] = {
     "Mul": OnnxOperator(
         adapt_functions(arithmetic.read_multiply),
         "Multiply, or part of the layer before it",
-        f"two activations, or a gate of channels or pixels; {CONSTANTS}; functions of one tensor",
+        f"two activations, axes of 1 repeated; {CONSTANTS}; functions of one tensor",
         TWO,
     ),
     "Div": OnnxOperator(adapt_functions(arithmetic.read_divide), PART, CONSTANTS, TWO),
