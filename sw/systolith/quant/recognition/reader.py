@@ -301,7 +301,7 @@ class Reader(Imaging):
 
     def _check_outputs(self) -> tuple[tuple[str, ...], Returned]:
         """Check what is returned, ignoring softmaxes at the ends. Returns notes, too."""
-        softmaxes = {n for n, one in self.operations.items() if isinstance(one, Softmax)}
+        softmaxes = [n for n, one in self.operations.items() if isinstance(one, Softmax)]
         left_out: dict[fx.Node, None] = {}
         returned = []
         for output in self.recording.outputs:
@@ -311,8 +311,9 @@ class Reader(Imaging):
                 returned.append(self._returned(node, list(ends.values())))
             elif not self.problems:
                 self.problems.append(NOT_OF_A_LAYER)
-        for inner in softmaxes - left_out.keys():
-            self.refuse(inner, "needs to be the very last operation, where it is left out")
+        for inner in softmaxes:
+            if inner not in left_out:
+                self.refuse(inner, "needs to be the very last operation, where it is left out")
         if not returned and not self.problems:
             self.problems.append(NOT_OF_A_LAYER)
         notes = tuple(
