@@ -184,6 +184,14 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'norm' (BatchNorm2d): needs running statistics, tracks none",
         ),
         (
+            Model(
+                lambda m, x: torch.cat([m.norm(y := m.conv(x)), y], 1),
+                conv=_conv(),
+                norm=nn.BatchNorm2d(4, track_running_stats=False),
+            ),
+            "'norm' (BatchNorm2d): needs running statistics, tracks none",
+        ),
+        (
             Model(lambda m, x: m.act(m.conv(x)), conv=_conv(), act=nn.LPPool2d(2, 2)),
             f"'act' (LPPool2d): {SUPPORTED}",
         ),

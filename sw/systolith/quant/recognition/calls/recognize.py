@@ -143,7 +143,7 @@ def _batch_norm(call: Call) -> Recognized:
         problems.append("needs running statistics, tracks none")
     if len(call.input) not in (2, 4):
         problems.append(f"needs (N, C, H, W) or (N, features), got {call.input}")
-    return Normalize(module), problems
+    return Normalize(module) if module.running_mean is not None else None, problems
 
 
 def _relu(call: Call) -> Recognized:
