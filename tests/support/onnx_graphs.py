@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import StringStringEntryProto, TensorAnnotation, TensorProto, helper, numpy_helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
@@ -138,3 +138,14 @@ def equal_to_runtime(
     assert found.exact and np.array_equal(ours, theirs)
     assert np.unique(ours).size >= least, "too few different results to see anything"
     return found
+
+
+def annotated(path: Path, **types: str) -> Path:
+    """Say of tensors which integers they hold."""
+    model = onnx.load(path)
+    for name, kind in types.items():
+        pair = StringStringEntryProto(key="finn_datatype", value=kind)
+        annotation = TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[pair])
+        model.graph.quantization_annotation.append(annotation)
+    onnx.save(model, path)
+    return path

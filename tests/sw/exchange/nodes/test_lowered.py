@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import StringStringEntryProto, TensorAnnotation, helper
+from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.infer_shapes import InferShapes
 from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
@@ -14,7 +14,7 @@ from qonnx.transformation.lower_convs_to_matmul import LowerConvsToMatMul
 from systolith.exchange import ExchangeError, ImportedModel, import_onnx, run_onnx
 from systolith.network import Conv2d, IntegerNetwork, MaxPool2d, forward
 from systolith.plan import plan_network
-from tests.support.onnx_graphs import QONNX, GraphBuilder
+from tests.support.onnx_graphs import QONNX, GraphBuilder, annotated
 
 
 def _lowered(path: Path, nodes: int) -> Path:
@@ -73,16 +73,6 @@ def test_a_network_and_its_lowered_form(per_channel: bool, tmp_path: Path) -> No
         assert np.array_equal(ours, theirs) and np.unique(ours).size > 3
 
 
-def _annotate(path: Path, **types: str) -> Path:
-    model = onnx.load(path)
-    for name, kind in types.items():
-        pair = StringStringEntryProto(key="finn_datatype", value=kind)
-        annotation = TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[pair])
-        model.graph.quantization_annotation.append(annotation)
-    onnx.save(model, path)
-    return path
-
-
 def _im2col(made: GraphBuilder, x: str, shape: tuple[int, int, int], **attributes: Any) -> str:
     given = {"kernel_size": [3, 3], "stride": [1, 1], "pad_amount": [1] * 4, **attributes}
     return made.node("Im2Col", x, domain=QONNX, input_shape=str((1, *shape)), **given)
@@ -114,7 +104,7 @@ def _streamlined(fill: int = 0, sign: bool = False) -> tuple[GraphBuilder, str, 
 @pytest.mark.parametrize(("fill", "sign"), [(0, False), (3, True)])
 def test_a_streamlined_network(fill: int, sign: bool, tmp_path: Path) -> None:
     made, y, types = _streamlined(fill, sign)
-    path = _annotate(made.save(tmp_path / "finn.onnx", y, batch=1), **types)
+    path = annotated(made.save(tmp_path / "finn.onnx", y, batch=1), **types)
     found = _equal(path)
     convolutions = [layer for layer in found.network.layers if isinstance(layer, Conv2d)]
     assert [layer.groups for layer in convolutions] == [1, 4, 1]

@@ -4,30 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import StringStringEntryProto, TensorAnnotation
 
 from systolith.exchange import ExchangeError, ImportedModel, import_onnx
 from systolith.network import Conv2d, Linear, forward
 from systolith.plan import plan_network
-from tests.support.onnx_graphs import QONNX, GraphBuilder, run_qonnx
+from tests.support.onnx_graphs import QONNX, GraphBuilder, annotated, run_qonnx
 
 
 def _counted(made: GraphBuilder, x: str, thresholds: Any, **attributes: Any) -> str:
     given = {"out_dtype": "UINT2", **attributes}
     return made.node("MultiThreshold", x, made.const(thresholds), domain=QONNX, **given)
-
-
-def _annotated(path: Path, **types: str) -> Path:
-    """Say of tensors which integers they hold."""
-    model = onnx.load(path)
-    for name, kind in types.items():
-        pair = StringStringEntryProto(key="finn_datatype", value=kind)
-        annotation = TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[pair])
-        model.graph.quantization_annotation.append(annotation)
-    onnx.save(model, path)
-    return path
 
 
 def _equal(path: Path) -> ImportedModel:
@@ -47,7 +34,7 @@ def test_a_network_of_few_bits(kind: str, most: int, tmp_path: Path) -> None:
     y = _counted(made, made.node("MatMul", y, first), [[-0.5, 0.5]] * 9)
     y = made.node("MatMul", made.node("Add", y, made.const(-1.0)), second)
     path = made.save(tmp_path / "few.onnx", y)
-    assert _equal(_annotated(path, x="UINT8", **{first: kind, second: kind})).exact
+    assert _equal(annotated(path, x="UINT8", **{first: kind, second: kind})).exact
     with pytest.raises(ExchangeError, match="its weights are float constants"):
         import_onnx(made.save(tmp_path / "reals.onnx", y))
 
@@ -60,7 +47,7 @@ def test_signs(tmp_path: Path) -> None:
     y = _counted(made, made.node("MatMul", x, weights), [[2.0]], **signs)
     y = made.node("MatMul", y, weights)
     path = made.save(tmp_path / "signs.onnx", y)
-    assert _equal(_annotated(path, **{weights: "BIPOLAR"})).exact
+    assert _equal(annotated(path, **{weights: "BIPOLAR"})).exact
 
 
 def test_thresholds_of_channels_of_an_image(tmp_path: Path) -> None:
@@ -71,7 +58,7 @@ def test_thresholds_of_channels_of_an_image(tmp_path: Path) -> None:
     y = _counted(made, y, [[-3.5, 0.5, 4.5], [-8.0, -4.0, 0.0]])
     y = made.node("Conv", made.node("Add", y, made.const(-1.0)), kernels[1], pads=[1] * 4)
     path = made.save(tmp_path / "conv.onnx", made.quant(y, 1.0))
-    assert _equal(_annotated(path, **dict.fromkeys(kernels, "INT3"))).exact
+    assert _equal(annotated(path, **dict.fromkeys(kernels, "INT3"))).exact
 
 
 def test_counts_that_are_never_negative_are_padded_with_zeros(tmp_path: Path) -> None:
@@ -79,7 +66,7 @@ def test_counts_that_are_never_negative_are_padded_with_zeros(tmp_path: Path) ->
     kernel = made.const(np.random.default_rng(0).integers(-3, 4, (2, 2, 3, 3)))
     y = _counted(made, made.quant("x", 1.0, 0, 4), [[0.5, 2.5, 4.5]], out_scale=0.5)
     y = made.quant(made.node("Conv", y, kernel, pads=[1] * 4), 1.0)
-    found = _equal(_annotated(made.save(tmp_path / "relu.onnx", y), **{kernel: "INT3"}))
+    found = _equal(annotated(made.save(tmp_path / "relu.onnx", y), **{kernel: "INT3"}))
     assert found.exact and len(found.network.layers) == 2
 
 
@@ -105,7 +92,7 @@ def test_thresholds_of_any_distances(tmp_path: Path) -> None:
     y = made.node("MatMul", y, last)
     path = made.save(tmp_path / "streamlined.onnx", y)
     types = {**dict.fromkeys(kernels, "INT2"), last: "BIPOLAR"}
-    found = _equal(_annotated(path, **types))
+    found = _equal(annotated(path, **types))
     convolutions = [layer for layer in found.network.layers if isinstance(layer, Conv2d)]
     assert found.exact and [layer.requantize.levels for layer in convolutions[:2]] == [3, 6]
     images = rng.integers(-8, 8, (50, 2, 7, 7)).astype(np.float32)
@@ -138,7 +125,7 @@ def test_even_counts_of_many_bits_are_scaled(tmp_path: Path) -> None:
     weights = made.const(rng.integers(-8, 8, (6, 8)))
     rows = [np.ceil((np.arange(31) - 15.5) * 3.3), np.ceil((np.arange(31) - 12.5) * 2.7)]
     y = _counted(made, made.node("MatMul", made.quant("x", 1.0, 0, 4), weights), rows * 4)
-    found = _equal(_annotated(made.save(tmp_path / "even.onnx", y), **{weights: "INT4"}))
+    found = _equal(annotated(made.save(tmp_path / "even.onnx", y), **{weights: "INT4"}))
     (layer,) = found.network.layers
     assert isinstance(layer, Linear) and not layer.requantize.levels
     assert layer.requantize.multiplier.max() > 1
