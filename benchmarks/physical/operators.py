@@ -27,7 +27,7 @@ COMMAND = "python -m benchmarks.physical.operators"
 DEVICE = DEVICES["ecp5-85f"]
 MULTIPLIERS = 16
 HELD_BACK = 3
-"""Measurements of which one is held back."""
+"""One of this many measurements is held back."""
 OPERATOR = "op"
 """Name of the layer."""
 

@@ -203,7 +203,7 @@ class Reader(Imaging):
         return len(shapes) > 1 and len(self.shape_of(node)) == 3
 
     def _add_repeated(self, node: fx.Node, name: str, operation: AddUp) -> None:
-        """Make a sum of images of which one is repeated."""
+        """Add two images, and repeat the smaller one to the size of the other."""
         for source in node.all_input_nodes:
             self.compute_scales(source)
         if not self.settle(node) and (inputs := self.spread(node)) is not None:
