@@ -31,11 +31,13 @@ __all__ = [
     "LearningRate",
     "Multipliers",
     "Output",
+    "RouterName",
     "RunnerModelName",
     "SamplerLabel",
     "Seed",
     "Target",
     "TargetFps",
+    "ToolsName",
     "complete_from",
     "merge_synonyms",
     "parse_sizes",
@@ -76,6 +78,12 @@ RunnerModelName = Literal["ad01", "ic01", "kws01", "vww01"]
 
 InterfaceName = Literal["stream", "axi", "wishbone"]
 """Values of :class:`systolith.config.Interface`."""
+
+RouterName = Literal["auto", "router1", "router2", "both"]
+"""Values of :class:`systolith.build.Router`."""
+
+ToolsName = Literal["auto", "wheels", "native"]
+"""Values of :class:`systolith.devices.ToolSource`."""
 
 SamplerLabel = Literal["nsga2", "nsga3", "tpe", "gp", "random"]
 """Values of :class:`systolith.config.SamplerName`."""

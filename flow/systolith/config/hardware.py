@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from systolith.build import Router, find_tools, router_problem
 from systolith.config.section import Count, Jobs, Positive, Section
 from systolith.devices import (
     BOARDS,
@@ -14,6 +15,7 @@ from systolith.devices import (
     Device,
     Part,
     Resources,
+    ToolSource,
     find_board,
     find_part,
     variants_of,
@@ -139,6 +141,12 @@ class BuildSection(Section):
     """Placements to try; the fastest is kept."""
     jobs: Jobs = 1
     """Placements at once."""
+    router: Annotated[Router, Field(strict=False)] = Router.AUTO
+    """Routers to try with each seed."""
+    time_limit_minutes: Positive | None = None
+    """Time of the whole build; the best of the seeds that are finished by then counts."""
+    tools: Annotated[ToolSource, Field(strict=False)] = ToolSource.AUTO
+    """Where Yosys, nextpnr and packers come from."""
     baud: Annotated[int, Field(ge=1200)] = 1_000_000
     """Bits per second on the board's serial line."""
     check_netlist: Annotated[int, Field(ge=0)] = 0
@@ -159,9 +167,23 @@ class BuildSection(Section):
                 find_part(self.device, speed=self.speed, package=self.package)
             except ValueError as error:
                 problems.append(str(error))
+        problems += self._router_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _router_problems(self) -> Iterator[str]:
+        device = DEVICES.get(self.device or "")
+        if self.board in BOARDS:
+            device = find_board(self.board).part.device
+        placer = None if device is None else find_tools(device).placer
+        if placer is not None and (problem := router_problem(self.router, placer)):
+            yield f"{self.board or self.device}: {problem}"
+
+    @property
+    def limit_s(self) -> float | None:
+        """Time limit in seconds; None if there is none."""
+        return None if self.time_limit_minutes is None else 60 * self.time_limit_minutes
 
     @property
     def part(self) -> Part | None:

@@ -198,6 +198,14 @@ class PlacedClock:
         Clock by placement seed.
     fmax_mhz_best, fmax_mhz_median : float
     best_seed : int
+    best_router : str
+        Router of the best clock.
+    routes : mapping of str to mapping of str to float
+        Clock by seed and router.
+    unfinished : tuple of str
+        Seeds and routers that had no result when the time was over.
+    tools : tuple of mapping
+        Name and version of each program that ran, and whether it was on PATH instead of a wheel.
     frames_per_second, frames_per_second_at_target : float
         At the best clock, and at the required one.
     available : mapping of str to int
@@ -218,10 +226,19 @@ class PlacedClock:
     available: Mapping[str, int]
     critical_path: str | None
     engines: tuple[UtilizationRow, ...] = ()
+    best_router: str = "router1"
+    routes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unfinished: tuple[str, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the keys of the section ``build`` that only a placed design has."""
-        return {**_shallow(self), "engines": [asdict(row) for row in self.engines]}
+        return {
+            **_shallow(self),
+            "engines": [asdict(row) for row in self.engines],
+            "unfinished": list(self.unfinished),
+            "tools": list(self.tools),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +282,8 @@ class BuiltDevice:
         if not content["estimate"]:
             values = {key: content[key] for key in PlacedClock.__slots__ if key in content}
             rows = tuple(UtilizationRow(**row) for row in content.get("engines", ()))
+            for key in ("unfinished", "tools"):
+                values[key] = tuple(values.get(key, ()))
             placed = PlacedClock(**{**values, "engines": rows})
         return cls(
             part=content["part"],

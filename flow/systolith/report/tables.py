@@ -264,6 +264,22 @@ def _add_build(table: FittedTable, build: BuiltDevice) -> None:
         table.add_row("bitstream", f"build/{build.bitstream}")
 
 
+def describe_routing(placed: PlacedClock) -> str:
+    """Name the router of the best clock, the clock of the other router, and the tools."""
+    others = [
+        f"{router} reached {clock:.1f} MHz"
+        for router, clock in placed.routes.get(str(placed.best_seed), {}).items()
+        if router != placed.best_router
+    ]
+    tools = [
+        f"{tool['name'].removeprefix('yowasp-')} {tool['version']}"
+        f"{' on PATH' if tool['native'] else ''}"
+        for tool in placed.tools
+        if tool["version"]
+    ]
+    return "; ".join((f"{placed.best_router} (seed {placed.best_seed})", *others, *tools))
+
+
 def _add_clock(table: FittedTable, placed: PlacedClock) -> None:
     seeds = len(placed.fmax_mhz)
     reached = Text(f"{placed.fmax_mhz_best:.1f} MHz", "bold green")
@@ -273,6 +289,9 @@ def _add_clock(table: FittedTable, placed: PlacedClock) -> None:
     if seeds > 1:
         reached.append(f" (best of {seeds} seeds; median {placed.fmax_mhz_median:.1f} MHz)")
     table.add_row("clock", reached)
+    table.add_row("routed by", describe_routing(placed))
+    if placed.unfinished:
+        table.add_row("out of time", Text("; ".join(placed.unfinished), "bold yellow"))
     rate, wanted = placed.frames_per_second, placed.frames_per_second_at_target
     rates = f"{rate:,.0f} at the clock reached, {wanted:,.0f} at the one wanted"
     table.add_row("frames per second", rates)

@@ -72,7 +72,7 @@ def _check_build(section: BuildSection) -> None:
     """Raise an error unless there is a part to build for, and the programs for it."""
     if (part := section.part) is None:
         raise UsageError("a build needs a device or a board: --device, --board or [build]")
-    check_programs(part.device)
+    check_programs(part.device, section.tools)
     if not section.check_netlist:
         return
     from systolith.netlist import MODELS as CELL_MODELS  # needs cocotb

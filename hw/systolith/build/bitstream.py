@@ -2,75 +2,46 @@
 
 import hashlib
 import json
-import statistics
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
 from systolith.build.netlist import read_netlist
 from systolith.build.place_and_route import pack, place_and_route
-from systolith.build.synthesis import synthesize
+from systolith.build.result import BuildResult
+from systolith.build.routers import Attempt, Router, choose_attempts, router_problem
+from systolith.build.runs import Deadline, Runs, describe_unfinished
+from systolith.build.synthesis import YOSYS, synthesize
 from systolith.build.timing import PlacementReport, read_placement_report
-from systolith.devices import Constraints, Device, Part, find_programs
-from systolith.foundation import Progress, ProgressCallback, no_progress
+from systolith.devices import (
+    Constraints,
+    Device,
+    OutOfTimeError,
+    Part,
+    Tool,
+    ToolSource,
+    choose_programs,
+)
+from systolith.foundation import Progress, ProgressCallback, no_progress, write_text
 
-__all__ = ["BuildResult", "build_bitstream", "check_programs", "estimate_cells"]
+__all__ = ["build_bitstream", "check_programs", "estimate_cells"]
 
 TASK = "build"
-POLL_SECONDS = 0.1
+CELL = '"type": "'
+"""Occurs once for each cell of a netlist."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildResult:
-    """Result of :func:`build_bitstream`.
-
-    Attributes
-    ----------
-    reports : dict of int to PlacementReport
-        By seed.
-    bitstream : Path or None
-        Of the best seed; None if no seed reaches the clock.
-    folder : Path
-        Holds all files that the tools wrote.
-    """
-
-    reports: dict[int, PlacementReport]
-    bitstream: Path | None
-    folder: Path
-
-    @property
-    def best_seed(self) -> int:
-        """Seed of the fastest placement; the lowest seed if several are equally fast."""
-        return max(self.reports, key=lambda seed: (self.reports[seed].fmax_mhz, -seed))
-
-    @property
-    def best(self) -> PlacementReport:
-        """Report of the fastest placement."""
-        return self.reports[self.best_seed]
-
-    @property
-    def placement(self) -> Path:
-        """File with the cells of the fastest placement and their sites, as JSON."""
-        return self.folder / f"seed{self.best_seed}.placed.json"
-
-    @property
-    def median_mhz(self) -> float:
-        """Median clock over the seeds."""
-        return statistics.median(report.fmax_mhz for report in self.reports.values())
-
-
-def check_programs(device: Device) -> None:
-    """Check that all programs are installed before work starts.
+def check_programs(device: Device, tools: ToolSource = ToolSource.AUTO) -> dict[str, Tool]:
+    """Choose the programs of a build, and check that all are installed before work starts.
 
     Raises
     ------
     MissingProgramError
     """
-    find_programs(find_tools(device).programs)
+    return choose_programs(find_tools(device).programs, tools)
 
 
 def estimate_cells(
@@ -79,6 +50,7 @@ def estimate_cells(
     device: Device,
     folder: Path,
     *,
+    tools: ToolSource = ToolSource.AUTO,
     progress: ProgressCallback = no_progress,
 ) -> dict[str, int]:
     """Synthesize only, and count cells by type.
@@ -92,6 +64,8 @@ def estimate_cells(
     device : Device
     folder : Path
         Receives the netlist and the log; the netlist of an equal design is reused.
+    tools : ToolSource
+        Where Yosys comes from.
     progress : callable, optional
 
     Raises
@@ -103,7 +77,9 @@ def estimate_cells(
     def report(text: str) -> None:
         progress(Progress(task=TASK, done=0, total=1, text=text))
 
-    netlist = read_netlist(_synthesize_once(verilog, top, device, folder, report))
+    programs = choose_programs([YOSYS], tools)
+    path = _synthesize_once(verilog, top, device, folder, report, programs, Deadline())
+    netlist = read_netlist(path)
     return dict(Counter(cell["type"] for cell in netlist.cells.values()))
 
 
@@ -116,13 +92,16 @@ def build_bitstream(
     freq_mhz: float,
     seeds: int = 1,
     jobs: int = 1,
+    router: Router = Router.AUTO,
+    limit_s: float | None = None,
+    tools: ToolSource = ToolSource.AUTO,
     constraints: Constraints | None = None,
     progress: ProgressCallback = no_progress,
 ) -> BuildResult:
     """Synthesize, place, route and pack.
 
     Results of an earlier run in `folder` are reused if their inputs are equal, so an interrupted
-    build resumes.
+    build resumes. A time limit ends what still runs; the fastest of the finished runs counts.
 
     Parameters
     ----------
@@ -139,95 +118,123 @@ def build_bitstream(
     seeds : int
         Placements to try, at least 1.
     jobs : int
-        Placements that run at the same time.
+        Runs of place and route at the same time.
+    router : Router
+        Routers to try with each seed.
+    limit_s : float, optional
+        Seconds that the build may take, synthesis included.
+    tools : ToolSource
+        Where the programs come from.
     constraints : Constraints, optional
     progress : callable, optional
 
     Raises
     ------
     ValueError
-        If the device is for estimates only.
+        If the device is for estimates only, or the router does not route it.
     TooLargeError
         If the device has too few cells.
+    OutOfTimeError
+        If no run ended within the limit.
     MissingProgramError, ToolError
     """
     placer = find_tools(part.device).placer
     if placer is None:
         raise ValueError(f"{part.device.name} is for estimates only: nothing places on it")
+    if problem := router_problem(router, placer):
+        raise ValueError(f"{part.device.name}: {problem}")
+    programs = check_programs(part.device, tools)
+    deadline = Deadline.after(limit_s)
     folder.mkdir(parents=True, exist_ok=True)
-    done = 0
+    done, total = 0, seeds + 2
 
     def report(text: str) -> None:
-        progress(Progress(task=TASK, done=done, total=seeds + 2, text=text))
+        progress(Progress(task=TASK, done=min(done, total), total=total, text=text))
 
     bitstream = folder / f"{top}{placer.bitstream}"
     # A bitstream of an earlier design must not remain if this build fails.
     bitstream.unlink(missing_ok=True)
-    netlist = _synthesize_once(verilog, top, part.device, folder, report)
-    done = 1
-    key = _key(netlist.read_text(), str(part), f"{freq_mhz:g}", str(constraints))
+    netlist = _synthesize_once(verilog, top, part.device, folder, report, programs, deadline)
+    text = netlist.read_text()
+    attempts, replacements = choose_attempts(router, placer, text.count(CELL), seeds)
+    done, total = 1, len(attempts) + 2
+    key = _key(
+        text, str(part), f"{freq_mhz:g}", str(constraints), str(programs[placer.program].version)
+    )
 
-    def place(seed: int, stop: Event) -> PlacementReport:
+    def place(attempt: Attempt, stop: Event, limit_s: float | None) -> PlacementReport:
         nonlocal done
-        record = folder / f"seed{seed}.key"
+        record = folder / f"{attempt.name}.key"
         if _read(record) == key:
-            placed = read_placement_report(folder / f"seed{seed}.report.json")
+            placed = read_placement_report(folder / f"{attempt.name}.report.json")
+        elif limit_s == 0:
+            raise OutOfTimeError(f"{attempt} did not start")
         else:
             record.unlink(missing_ok=True)
             placed = place_and_route(
                 netlist,
                 part,
                 freq_mhz=freq_mhz,
-                seed=seed,
+                seed=attempt.seed,
+                router=attempt.router,
                 constraints=constraints,
-                progress=lambda phase: report(f"seed {seed}: {phase.text}"),
+                progress=lambda phase: report(f"{attempt}: {phase.text}"),
                 stop=stop,
+                programs=programs,
+                limit_s=limit_s,
             )
-            record.write_text(key)
+            write_text(record, key)
         done += 1
         return placed
 
-    result = BuildResult(reports=_place_all(place, seeds, jobs), bitstream=None, folder=folder)
+    runs = Runs(place, deque(attempts), replacements, deadline)
+    runs.run(jobs)
+    if not runs.reports:
+        assert limit_s is not None
+        raise OutOfTimeError(
+            f"no seed was placed and routed in {limit_s / 60:.3g} minutes; without a result: "
+            f"{describe_unfinished(runs.unfinished)}. The netlist is kept"
+        )
+    result = BuildResult(
+        routes=runs.reports,
+        bitstream=None,
+        folder=folder,
+        unfinished=tuple(sorted(runs.unfinished)),
+        programs=programs,
+    )
     if not result.best.timing_met:
         return result
     report("bitstream")
-    pack(folder, part, result.best_seed).replace(bitstream)
+    pack(folder, part, result.best_attempt, programs).replace(bitstream)
     return replace(result, bitstream=bitstream)
 
 
 def _synthesize_once(
-    verilog: str, top: str, device: Device, folder: Path, report: Callable[[str], None]
+    verilog: str,
+    top: str,
+    device: Device,
+    folder: Path,
+    report: Callable[[str], None],
+    programs: Mapping[str, Tool],
+    deadline: Deadline,
 ) -> Path:
     """Return the netlist of an earlier run if its inputs are equal; else synthesize."""
     netlist, record = folder / f"{top}.json", folder / "synthesis.key"
-    key = _key(verilog, top, *find_tools(device).synthesis(device))
+    key = _key(verilog, top, str(programs[YOSYS].version), *find_tools(device).synthesis(device))
     if not (netlist.exists() and _read(record) == key):
         record.unlink(missing_ok=True)
         (folder / f"{top}.v").write_text(verilog)
-        synthesize([f"{top}.v"], top, folder, device, lambda started: report(started.text))
-        record.write_text(key)
+        synthesize(
+            [f"{top}.v"],
+            top,
+            folder,
+            device,
+            lambda started: report(started.text),
+            programs=programs,
+            limit_s=deadline.left_s(),
+        )
+        write_text(record, key)
     return netlist
-
-
-def _place_all(
-    place: Callable[[int, Event], PlacementReport], seeds: int, jobs: int
-) -> dict[int, PlacementReport]:
-    """Place with every seed; if one fails or the user interrupts, end the others at once."""
-    stop = Event()
-    with ThreadPoolExecutor(jobs) as pool:
-        running = {seed: pool.submit(place, seed, stop) for seed in range(1, seeds + 1)}
-        try:
-            # The timeout lets this thread, which handles signals, see those that others receive.
-            left = set(running.values())
-            while left:
-                finished, left = wait(left, POLL_SECONDS, FIRST_EXCEPTION)
-                for future in finished:
-                    future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-    return {seed: future.result() for seed, future in running.items()}
 
 
 def _read(path: Path) -> str | None:

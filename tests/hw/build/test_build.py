@@ -60,10 +60,13 @@ def test_a_bitstream_is_made_once(tmp_path: Path) -> None:
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.log")}
     assert {name for name in before if before[name] != after[name]} == {"pack.log"}
     # a seed that was not finished is placed again, and nothing else
-    (tmp_path / "seed2.key").unlink()
+    (tmp_path / "seed2.router1.key").unlink()
     build()
     last = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.log")}
-    assert {name for name in after if after[name] != last[name]} == {"pack.log", "seed2.log"}
+    assert {name for name in after if after[name] != last[name]} == {
+        "pack.log",
+        "seed2.router1.log",
+    }
 
 
 def test_a_clock_that_is_not_reached_leaves_no_bitstream(tmp_path: Path) -> None:

@@ -53,7 +53,10 @@ def test_counts_agree_before_and_after_placement_and_with_the_report(tmp_path: P
     part = find_part("ecp5-12f")
     netlist = synthesize(["top.v"], "top", tmp_path, part.device)
     report = place_and_route(netlist, part, freq_mhz=50, seed=1, pins=False)
-    before, after = cells_by_engine(netlist), cells_by_engine(tmp_path / "seed1.placed.json")
+    before, after = (
+        cells_by_engine(netlist),
+        cells_by_engine(tmp_path / "seed1.router1.placed.json"),
+    )
     assert {"conv1", "pool1", "other"} == set(before) == set(after)
     constants = after["other"].luts - before["other"].luts
     assert constants in (0, 1, 2)

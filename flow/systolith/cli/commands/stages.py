@@ -32,9 +32,11 @@ from systolith.cli.options import (
     InterfaceName,
     LearningRate,
     Multipliers,
+    RouterName,
     Seed,
     Target,
     TargetFps,
+    ToolsName,
     complete_from,
     merge_synonyms,
 )
@@ -208,6 +210,20 @@ def build(
     jobs: Annotated[
         int | None, typer.Option(min=1, max=MOST_JOBS, help="Placements at once.")
     ] = None,
+    router: Annotated[
+        RouterName | None,
+        typer.Option(help="Router of nextpnr; both: keep the faster result."),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="MINUTES", help="Take the best of the seeds that are finished by then."
+        ),
+    ] = None,
+    tools: Annotated[
+        ToolsName | None,
+        typer.Option(help="Yosys and nextpnr: wheels, those on PATH, or the newer ones."),
+    ] = None,
     check_netlist: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Simulate what was synthesized with N images."),
@@ -225,6 +241,9 @@ def build(
         clock_mhz=merge_synonyms("--clock-mhz", clock_mhz, "--freq", freq),
         seeds=seeds,
         jobs=jobs,
+        router=router,
+        time_limit_minutes=time_limit,
+        tools=tools,
         check_netlist=check_netlist,
     )
     return combine_changes(

@@ -47,6 +47,7 @@ FAILED_CHECK = (
     "systolith.exchange:DisagreementError",
     "systolith.tflite:KernelDisagreementError",
     "systolith.build:TooLargeError",
+    "systolith.devices:OutOfTimeError",
     "systolith.devices:ToolError",
     "systolith.host:BoardError",
     "systolith.train:DivergedError",
@@ -89,6 +90,8 @@ def explain_errors(console: Console, *, traceback: bool = False) -> Iterator[Non
         raise typer.Exit(BAD_USAGE) from error
     except KeyboardInterrupt as error:
         console.print("interrupted; finished stages are kept, run again to go on")
+        for note in getattr(error, "__notes__", ()):
+            console.print(note, highlight=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:
         for names, code in ((BAD_INPUT, BAD_USAGE), (FAILED_CHECK, CHECK_FAILED)):

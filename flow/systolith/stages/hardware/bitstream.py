@@ -9,6 +9,7 @@ from systolith.build import (
     BuildResult,
     CellCounts,
     build_bitstream,
+    check_programs,
     estimate_cells,
     find_tools,
     read_placement,
@@ -21,7 +22,7 @@ from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
 
-__all__ = ["BITSTREAM", "PICTURES", "build_design", "choose_top"]
+__all__ = ["BITSTREAM", "PICTURES", "build_design", "choose_top", "native_versions"]
 
 BITSTREAM = "build"
 """Folder of the build, in the folder of a run."""
@@ -31,6 +32,14 @@ PICTURES = ("floorplan.png", "floorplan.svg")
 def choose_top(section: BuildSection) -> str:
     """Return the name of the top module."""
     return TOP if section.board is None else BOARD_TOP
+
+
+def native_versions(section: BuildSection) -> dict[str, str | None]:
+    """Return the version of each program on PATH that a build would run."""
+    if (part := section.part) is None:
+        return {}
+    programs = check_programs(part.device, section.tools)
+    return {f"{name} on PATH": tool.version for name, tool in programs.items() if tool.native}
 
 
 def build_design(
@@ -72,6 +81,7 @@ def build_design(
             TOP,
             part.device,
             folder / BITSTREAM,
+            tools=section.tools,
             progress=progress,
         )
         result = {"estimate": True, "used": cells, "bitstream": None}
@@ -102,6 +112,9 @@ def _place(
         freq_mhz=clock_mhz,
         seeds=section.seeds,
         jobs=section.jobs,
+        router=section.router,
+        limit_s=section.limit_s,
+        tools=section.tools,
         constraints=constraints,
         progress=progress,
     )
@@ -125,6 +138,14 @@ def _place(
     return {**_summarize(placed, plan), "engines": [asdict(row) for row in rows]}
 
 
+def _routes(placed: BuildResult) -> dict[str, dict[str, float]]:
+    """Return clocks by seed and router."""
+    routes: dict[str, dict[str, float]] = {}
+    for attempt, report in sorted(placed.routes.items()):
+        routes.setdefault(str(attempt.seed), {})[attempt.router] = report.fmax_mhz
+    return routes
+
+
 def _summarize(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
     """Return clocks, frames per second and cells of a placed design."""
     best = placed.best
@@ -135,6 +156,13 @@ def _summarize(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
         "fmax_mhz_best": best.fmax_mhz,
         "fmax_mhz_median": placed.median_mhz,
         "best_seed": placed.best_seed,
+        "best_router": placed.best_attempt.router,
+        "routes": _routes(placed),
+        "unfinished": [str(attempt) for attempt in placed.unfinished],
+        "tools": [
+            {"name": program.name, "version": program.version, "native": program.native}
+            for program in placed.programs.values()
+        ],
         "frames_per_second": best.fmax_mhz * 1e6 / plan.cycles_per_frame,
         "frames_per_second_at_target": best.target_mhz * 1e6 / plan.cycles_per_frame,
         "used": dict(best.used),

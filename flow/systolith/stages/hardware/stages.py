@@ -24,7 +24,13 @@ from systolith.report import (
     queue_rows,
     sparsity_rows,
 )
-from systolith.stages.hardware.bitstream import BITSTREAM, PICTURES, build_design, choose_top
+from systolith.stages.hardware.bitstream import (
+    BITSTREAM,
+    PICTURES,
+    build_design,
+    choose_top,
+    native_versions,
+)
 from systolith.stages.hardware.engines import estimate_fmax, plan_engines, select_engine_settings
 from systolith.stages.keys import (
     Inputs,
@@ -299,10 +305,12 @@ class HardwareStages:
             report.files["waveform"] = name
 
     def _build_inputs(self) -> Inputs:
-        section = self.experiment.build.model_dump(exclude={"jobs", "check_netlist"})
-        settings = dict(flatten_keys("build", section))
+        section = self.experiment.build
+        content = section.model_dump(mode="json", exclude={"jobs", "check_netlist"})
+        settings = dict(flatten_keys("build", content))
         return join_inputs(
-            digest_program("build"), self._network, self._hardware, {"setting": settings}
+            *(digest_program("build"), self._network, self._hardware, {"setting": settings}),
+            {"library": native_versions(section)},
         )
 
     def _build(self, context: StageContext) -> dict[str, Any]:

@@ -12,8 +12,7 @@ __all__ = ["NEXUS"]
 
 def _options(part: Part) -> list[str]:
     sold = f"{part.device.name.upper()}-{part.speed}{part.package}C"
-    # The default, router 2, finds no route from a pin to the clock buffer.
-    return ["--device", sold, "--router", "router1"]
+    return ["--device", sold]
 
 
 def _constraints(wanted: Constraints) -> str:
@@ -58,6 +57,8 @@ NEXUS = FamilyTools(
         packer="yowasp-prjoxide",
         packing=lambda part, name, target: ["pack", f"{name}.fasm", target],
         bitstream=".bit",
+        # Router 2 finds no route from a pin to the clock buffer.
+        routers=("router1",),
     ),
     finish=_open_carries,
 )

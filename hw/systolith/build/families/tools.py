@@ -33,6 +33,9 @@ class Placer:
         to write.
     bitstream : str
         Suffix of bitstream files.
+    routers : tuple of str
+        Routers of nextpnr that can route the family. The first is taken for designs that are not
+        large.
     """
 
     program: str
@@ -42,6 +45,7 @@ class Placer:
     packer: str
     packing: Callable[[Part, str, str], list[str]]
     bitstream: str
+    routers: tuple[str, ...] = ("router1", "router2")
 
 
 @dataclass(frozen=True, slots=True)
