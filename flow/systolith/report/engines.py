@@ -10,6 +10,7 @@ from systolith.plan import (
     NetworkPlan,
     PoolPlan,
     Queue,
+    RoutingEstimate,
     StagePlan,
     list_queues,
 )
@@ -121,6 +122,8 @@ class PerformanceResult:
         Share of the multipliers' cycles in which they multiply, 0..1.
     resources, budget : mapping of str to int
         By kind of resource; a kind without a budget is not limited.
+    routing : mapping of str, or None
+        Fields of :class:`systolith.plan.RoutingEstimate`; None if there is no device or no data.
     """
 
     cycles_per_frame: int
@@ -136,6 +139,7 @@ class PerformanceResult:
     utilization: float
     resources: Mapping[str, int]
     budget: Mapping[str, int]
+    routing: Mapping[str, Any] | None = None
     macs_unpruned: int | None = None
 
     @property
@@ -192,7 +196,11 @@ def _queue_row(plan: NetworkPlan, queue: Queue) -> QueueRow:
 
 
 def estimate_performance(
-    plan: NetworkPlan, *, clock_mhz: float | None = None, fmax_mhz: float | None = None
+    plan: NetworkPlan,
+    *,
+    clock_mhz: float | None = None,
+    fmax_mhz: float | None = None,
+    routing: RoutingEstimate | None = None,
 ) -> PerformanceResult:
     """Summarize the cycle model and the resources of a plan.
 
@@ -203,6 +211,8 @@ def estimate_performance(
         For frames per second.
     fmax_mhz : float, optional
         Estimate of the clock that the device reaches.
+    routing : RoutingEstimate, optional
+        Estimate of place and route on the device.
     """
     rate = None if clock_mhz is None else clock_mhz * 1e6 / plan.cycles_per_frame
     return PerformanceResult(
@@ -219,4 +229,5 @@ def estimate_performance(
         utilization=plan.utilization,
         resources=asdict(plan.resources),
         budget=plan.budget.limits,
+        routing=None if routing is None else asdict(routing),
     )

@@ -1,6 +1,7 @@
 """Results as tables for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -241,6 +242,8 @@ def _add_performance(table: FittedTable, result: PerformanceResult, is_built: bo
     if (fmax := result.fmax_mhz_estimated) and not is_built:
         reached = fmax * 1e6 / result.cycles_per_frame
         table.add_row("clock, estimated", f"{fmax:.0f} MHz: {reached:,.0f} frames per second")
+    if result.routing and not is_built:
+        table.add_row("routing, estimated", describe_estimate(result.routing))
     table.add_row("latency", f"{result.latency_cycles:,} cycles")
     macs = f"{result.macs_kept:,} of {result.macs_before:,} dense"
     table.add_row("multiplications per frame", macs)
@@ -262,6 +265,13 @@ def _add_build(table: FittedTable, build: BuiltDevice) -> None:
         table.add_row("critical path", build.placed.critical_path)
     if build.bitstream:
         table.add_row("bitstream", f"build/{build.bitstream}")
+
+
+def describe_estimate(routing: Mapping[str, Any]) -> str:
+    """Say how long place and route will take, and what is known of such designs."""
+    doubt = "" if routing["known"] else "NOT SURE: "
+    minutes = f"about {routing['minutes']:g} minutes with {routing['router']}"
+    return f"{doubt}{minutes}; {routing['basis']}"
 
 
 def describe_routing(placed: PlacedClock) -> str:

@@ -9,16 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from systolith.build.families import Placer
+from systolith.devices import LARGE_CELLS
 
-__all__ = ["LARGE_CELLS", "PATIENCE_S", "Attempt", "Router", "choose_attempts", "router_problem"]
+__all__ = ["PATIENCE_S", "Attempt", "Router", "choose_attempts", "router_problem"]
 
-LARGE_CELLS = 40_000
-"""Cells of a netlist from which router 2 goes first.
-
-Router 1 takes the longer the fuller the wires are. On designs of 42,000 and 46,000 LUTs and
-flip-flops it was stopped after half an hour; router 2 routed the first in three minutes. On designs
-of up to 37,000 router 1 ended, with clocks that router 2 does not reach.
-"""
 PATIENCE_S = 1200.0
 """Seconds after which router 2 follows if router 1 has not ended and the build may choose."""
 

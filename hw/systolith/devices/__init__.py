@@ -11,7 +11,7 @@ from systolith.devices.budget import (
     Resources,
     is_integer,
 )
-from systolith.devices.device import DEVICES, ROUTABLE_PERCENT, Device, Family
+from systolith.devices.device import DEVICES, LARGE_CELLS, ROUTABLE_PERCENT, Device, Family
 from systolith.devices.parts import VARIANTS, Part, Variants, find_part, variants_of
 from systolith.devices.programs import (
     PACKAGES,
@@ -31,6 +31,7 @@ __all__ = [
     "DEVICES",
     "ICE40_BLOCK",
     "KINDS",
+    "LARGE_CELLS",
     "NOTHING",
     "PACKAGES",
     "ROUTABLE_PERCENT",

@@ -16,10 +16,17 @@ from enum import Enum
 
 from systolith.devices.budget import BLOCK_18K, ICE40_BLOCK, BlockRam, Budget
 
-__all__ = ["DEVICES", "ROUTABLE_PERCENT", "Device", "Family"]
+__all__ = ["DEVICES", "LARGE_CELLS", "ROUTABLE_PERCENT", "Device", "Family"]
 
 ROUTABLE_PERCENT = 80
 """Share of the LUTs that a plan may take; placement and routing need the rest."""
+LARGE_CELLS = 40_000
+"""LUTs and flip-flops of a design from which nextpnr's router 2 is taken.
+
+Router 1 takes the longer the fuller the wires are. It was stopped after half an hour on designs of
+42,000 and 46,000 LUTs and flip-flops; router 2 routed the first in three minutes. Router 1 ended on
+designs of up to 37,000, with clocks that router 2 does not reach.
+"""
 LOGIC_CELL_PERCENT = 45
 """The same for devices whose logic cells have a LUT and a flip-flop, as many cells use only one
 of them: a plan of 4,153 LUTs took 7,241 cells of an iCE40."""

@@ -2,6 +2,7 @@
 
 from systolith.plan.area.clock import SPEED_FACTORS, estimate_fmax_mhz
 from systolith.plan.area.resources import resources_of
+from systolith.plan.area.routing import RoutingEstimate, estimate_routing
 from systolith.plan.choose.arrays import array_shapes, choose_arrays, least_cycles
 from systolith.plan.choose.options import EngineOption, conv_options, other_options
 from systolith.plan.choose.sketch import OptionTable, Sketch, sketch_design
@@ -103,6 +104,7 @@ __all__ = [
     "PoolPlan",
     "Queue",
     "Reduction",
+    "RoutingEstimate",
     "SelectPlan",
     "SingleBits",
     "Sketch",
@@ -123,6 +125,7 @@ __all__ = [
     "count_tree",
     "engine_problems",
     "estimate_fmax_mhz",
+    "estimate_routing",
     "fold_bias",
     "least_cycles",
     "list_queues",

@@ -1,6 +1,7 @@
 """Routers, time limits and interrupted builds, with stand-ins for the tools."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from systolith.build import Attempt, BuildResult, Router, build_bitstream, routers
-from systolith.devices import OutOfTimeError, ToolSource, find_part
+from systolith.build import Attempt, BuildResult, Router, build_bitstream
+from systolith.devices import LARGE_CELLS, OutOfTimeError, ToolSource, find_part
 from tests.support.stand_ins import write_native_tools
 
 PART = find_part("ecp5-25f")
@@ -57,7 +58,7 @@ def test_both_routers_start_from_each_seed_and_the_faster_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("cells", "first"), [(routers.LARGE_CELLS - 1, "router1"), (routers.LARGE_CELLS, "router2")]
+    ("cells", "first"), [(LARGE_CELLS - 1, "router1"), (LARGE_CELLS, "router2")]
 )
 def test_large_designs_are_routed_by_router_2(
     build: Build, tmp_path: Path, cells: int, first: str
@@ -105,11 +106,13 @@ def test_an_interrupt_names_the_seeds_that_are_finished(build: Build, tmp_path: 
     def interrupt() -> None:
         while not len(list((tmp_path / "out").glob("*.key"))) == 2:
             time.sleep(0.05)
-        os.kill(os.getpid(), 2)
+        os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt) as caught:
         build({"1 router1": 120}, seeds=2)
+    signal.signal(signal.SIGINT, before)
     assert caught.value.__notes__ == ["finished: seed 1, router1 (120.0 MHz)"]
 
 

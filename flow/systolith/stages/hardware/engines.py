@@ -21,8 +21,10 @@ from systolith.plan import (
     SPEED_FACTORS,
     NetworkPlan,
     PlanError,
+    RoutingEstimate,
     engine_problems,
     estimate_fmax_mhz,
+    estimate_routing,
     plan_network,
 )
 from systolith.stages.keys import Inputs, flatten_keys
@@ -128,6 +130,15 @@ def estimate_fmax(
     part = build.part
     speed = part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
     return estimate_fmax_mhz(plan.resources, DEVICES[hardware.device], speed=speed)
+
+
+def estimate_place_and_route(
+    plan: NetworkPlan, hardware: HardwareSection
+) -> RoutingEstimate | None:
+    """Estimate place and route on the device that is planned for; None without device or data."""
+    if hardware.device is None:
+        return None
+    return estimate_routing(plan.resources, DEVICES[hardware.device])
 
 
 def select_engine_settings(hardware: HardwareSection, build: BuildSection) -> Inputs:

@@ -31,7 +31,12 @@ from systolith.stages.hardware.bitstream import (
     choose_top,
     native_versions,
 )
-from systolith.stages.hardware.engines import estimate_fmax, plan_engines, select_engine_settings
+from systolith.stages.hardware.engines import (
+    estimate_fmax,
+    estimate_place_and_route,
+    plan_engines,
+    select_engine_settings,
+)
 from systolith.stages.keys import (
     Inputs,
     digest_file,
@@ -167,7 +172,12 @@ class HardwareStages:
     def _performance(self) -> PerformanceResult:
         hardware, build = self.experiment.hardware, self.experiment.build
         fmax = estimate_fmax(self.plan, hardware, build)
-        return estimate_performance(self.plan, clock_mhz=hardware.clock_mhz, fmax_mhz=fmax)
+        return estimate_performance(
+            self.plan,
+            clock_mhz=hardware.clock_mhz,
+            fmax_mhz=fmax,
+            routing=estimate_place_and_route(self.plan, hardware),
+        )
 
     def _generate_inputs(self) -> Inputs:
         meaning = self.source.meaning
