@@ -6,6 +6,7 @@ from pathlib import Path
 from systolith.report.markup import Bar, bars, figure, number, section, table, track
 from systolith.report.report import Report
 from systolith.report.results import BuiltDevice, PlacedClock
+from systolith.report.routing import describe_routing
 
 __all__ = ["render_engines", "render_resources", "render_timing"]
 
@@ -113,6 +114,9 @@ def render_timing(report: Report, folder: Path) -> str:
     parts = [_clocks(placed)]
     if placed.critical_path:
         parts.append(f"<p>Critical path: <code>{escape(placed.critical_path)}</code></p>")
+    parts.append(f"<p>Routed by {escape(describe_routing(placed))}.</p>")
+    if placed.unfinished:
+        parts.append(f"<p>Out of time: {escape('; '.join(placed.unfinished))}.</p>")
     rates = (placed.frames_per_second, placed.frames_per_second_at_target)
     reached, wanted = (number(rate, f"{rate:,.0f}") for rate in rates)
     parts.append(

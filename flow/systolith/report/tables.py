@@ -1,7 +1,6 @@
 """Results as tables for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,6 +11,7 @@ from systolith.report.engines import EngineRow, PerformanceResult, QueueRow
 from systolith.report.fitting import FittedTable
 from systolith.report.report import Report
 from systolith.report.results import BuiltDevice, PlacedClock
+from systolith.report.routing import describe_estimate, describe_routing
 from systolith.report.sparsity import SparsityRow
 from systolith.report.utilization import utilization_table
 from systolith.report.words import count_of
@@ -265,29 +265,6 @@ def _add_build(table: FittedTable, build: BuiltDevice) -> None:
         table.add_row("critical path", build.placed.critical_path)
     if build.bitstream:
         table.add_row("bitstream", f"build/{build.bitstream}")
-
-
-def describe_estimate(routing: Mapping[str, Any]) -> str:
-    """Say how long place and route will take, and what is known of such designs."""
-    doubt = "" if routing["known"] else "NOT SURE: "
-    minutes = f"about {routing['minutes']:g} minutes with {routing['router']}"
-    return f"{doubt}{minutes}; {routing['basis']}"
-
-
-def describe_routing(placed: PlacedClock) -> str:
-    """Name the router of the best clock, the clock of the other router, and the tools."""
-    others = [
-        f"{router} reached {clock:.1f} MHz"
-        for router, clock in placed.routes.get(str(placed.best_seed), {}).items()
-        if router != placed.best_router
-    ]
-    tools = [
-        f"{tool['name'].removeprefix('yowasp-')} {tool['version']}"
-        f"{' on PATH' if tool['native'] else ''}"
-        for tool in placed.tools
-        if tool["version"]
-    ]
-    return "; ".join((f"{placed.best_router} (seed {placed.best_seed})", *others, *tools))
 
 
 def _add_clock(table: FittedTable, placed: PlacedClock) -> None:

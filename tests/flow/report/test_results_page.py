@@ -154,6 +154,7 @@ def test_the_figures_of_each_section_are_those_of_the_report(tmp_path: Path) -> 
     rates = [build["frames_per_second"], build["frames_per_second_at_target"]]
     assert page.numbers["timing"] == [build["clock_mhz"], *build["fmax_mhz"].values(), *rates]
     assert build["critical_path"] in page.text["timing"]
+    assert "Routed by router1 (seed 1); yosys 0.70" in page.text["timing"]
     counts = ("images", "mismatches", "cycles_predicted", "cycles_simulated", "images_per_second")
     assert page.numbers["verification"] == [checks[name] for name in counts]
     for check in checks["checks"]:

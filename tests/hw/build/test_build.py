@@ -1,12 +1,27 @@
 """From Verilog to a bitstream, with the real tools and a design of a few gates."""
 
+import os
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from systolith.build import TooLargeError, build_bitstream, check_programs
-from systolith.devices import MissingProgramError, ToolError, find_board, find_part, run_program
+from systolith.build import (
+    Router,
+    TooLargeError,
+    build_bitstream,
+    check_programs,
+    read_placement,
+)
+from systolith.devices import (
+    MissingProgramError,
+    ToolError,
+    ToolSource,
+    find_board,
+    find_part,
+    run_program,
+)
+from tests.support.stand_ins import write_program
 
 COUNTER = """
 module counter(input clk, output reg [7:0] o);
@@ -67,6 +82,35 @@ def test_a_bitstream_is_made_once(tmp_path: Path) -> None:
         "pack.log",
         "seed2.router1.log",
     }
+
+
+def test_both_routers_start_from_one_placement_and_native_programs_make_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The native programs are those of the wheels, under their native names."""
+    wheels = check_programs(PART.device, ToolSource.WHEELS)
+    native = tmp_path / "native"
+    for name, tool in wheels.items():
+        text = f'#!/bin/sh\nexec "{tool.path}" "$@"\n'
+        write_program(native / name.removeprefix("yowasp-"), text)
+    monkeypatch.setenv("PATH", f"{native}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    bits = {}
+    for tools, router in ((ToolSource.WHEELS, Router.BOTH), (ToolSource.NATIVE, Router.ROUTER1)):
+        folder = tmp_path / tools.value
+        built = build_bitstream(
+            COUNTER, "counter", PART, folder, freq_mhz=50, router=router, tools=tools
+        )
+        assert {tool.native for tool in built.programs.values()} == {tools is ToolSource.NATIVE}
+        bits[tools] = (folder / "seed1.router1.config").read_text()
+    assert len(set(bits.values())) == 1
+    sites = [
+        {
+            (cell.site, cell.x, cell.y)
+            for cell in read_placement(tmp_path / "wheels" / f"seed1.{router}.placed.json").cells
+        }
+        for router in ("router1", "router2")
+    ]
+    assert sites[0] == sites[1]
 
 
 def test_a_clock_that_is_not_reached_leaves_no_bitstream(tmp_path: Path) -> None:
