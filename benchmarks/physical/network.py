@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.engine.networks import NETWORKS, kept
 from benchmarks.results import write_result
-from systolith.build import build_bitstream
+from systolith.build import Router, build_bitstream
 from systolith.devices import Part, find_part
 from systolith.emit import TOP, emit_verilog
 from systolith.gateware import Technology
@@ -21,7 +21,17 @@ from systolith.plan import NetworkPlan, plan_network
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure(plan: NetworkPlan, part: Part, freq: float, seeds: int, folder: Path) -> dict[str, Any]:
+def measure(
+    plan: NetworkPlan,
+    part: Part,
+    freq: float,
+    seeds: int,
+    folder: Path,
+    *,
+    jobs: int = 1,
+    router: Router = Router.AUTO,
+    limit_s: float | None = None,
+) -> dict[str, Any]:
     """Generate, synthesize once, place with several seeds."""
     console = Console(stderr=True)
     placed = build_bitstream(
@@ -31,6 +41,9 @@ def measure(plan: NetworkPlan, part: Part, freq: float, seeds: int, folder: Path
         folder,
         freq_mhz=freq,
         seeds=seeds,
+        jobs=jobs,
+        router=router,
+        limit_s=limit_s,
         progress=lambda now: console.print(f"{now.done}/{now.total} {now.text}"),
     )
     best = placed.best
@@ -45,6 +58,10 @@ def measure(plan: NetworkPlan, part: Part, freq: float, seeds: int, folder: Path
         "fmax_mhz": {seed: round(each.fmax_mhz, 1) for seed, each in placed.reports.items()},
         "fmax_mhz_median": round(placed.median_mhz, 1),
         "best_seed": placed.best_seed,
+        "best_router": placed.best_attempt.router,
+        "routes": {str(run): round(each.fmax_mhz, 1) for run, each in placed.routes.items()},
+        "unfinished": [str(run) for run in placed.unfinished],
+        "tools": {name: tool.version for name, tool in placed.programs.items()},
         "frames_per_second": round(frames),
         "used": {kind: count for kind, count in best.used.items() if count},
         "available": {kind: best.available[kind] for kind, count in best.used.items() if count},
@@ -62,15 +79,28 @@ def main() -> None:
     parser.add_argument("--speed", type=int, default=6)
     parser.add_argument("--freq", type=float, default=120.0, help="what nextpnr aims at, MHz")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
+    parser.add_argument("--router", type=Router, choices=list(Router), default=Router.AUTO)
+    parser.add_argument("--time-limit", type=float, metavar="MINUTES")
     parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
     arguments = parser.parse_args()
     part = find_part(arguments.device, speed=arguments.speed)
     network, _ = kept(arguments.network)
     plan = plan_network(network, budget=part.device.budget, cycles=arguments.cycles)
     folder = arguments.work or Path(tempfile.mkdtemp())
-    found = measure(plan, part, arguments.freq, arguments.seeds, folder)
+    limit = arguments.time_limit
+    found = measure(
+        plan,
+        part,
+        arguments.freq,
+        arguments.seeds,
+        folder,
+        jobs=arguments.jobs,
+        router=arguments.router,
+        limit_s=None if limit is None else 60 * limit,
+    )
     Console().print(found)
-    options = ("cycles", "device", "speed", "freq", "seeds")
+    options = ("cycles", "device", "speed", "freq", "seeds", "router")
     given = " ".join(f"--{name} {getattr(arguments, name)}" for name in options)
     command = f"python -m benchmarks.physical.network {arguments.network} {given}"
     name = f"{arguments.network}-{arguments.cycles}-{part.device.name}-speed{part.speed}"
