@@ -32,7 +32,7 @@ from systolith.gateware.streams.double_buffer import DoubleBuffer
 from systolith.gateware.streams.fork import Fork
 from systolith.gateware.streams.gearbox import Gearbox
 from systolith.gateware.window.row_reader import RowReader, tap_table
-from systolith.gateware.window.walker import FreedCounter, WindowWalker
+from systolith.gateware.window.walker import FreedPixels, WindowWalker
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "CreditFifo",
     "DoubleBuffer",
     "Fork",
-    "FreedCounter",
+    "FreedPixels",
     "GatherArray",
     "GatherPE",
     "Gearbox",

@@ -21,6 +21,7 @@ from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_n
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind, SingleBits
 from systolith.plan.sizes.latency import (
     ARRIVE_LATENCY,
+    BUFFER_LATENCY,
     DEEP_LATENCY,
     DEEP_ROOM_LATENCY,
     MULTIPLIER_LATENCY,
@@ -69,6 +70,7 @@ from systolith.plan.streams.stage_graph import (
 
 __all__ = [
     "ARRIVE_LATENCY",
+    "BUFFER_LATENCY",
     "DEEP_LATENCY",
     "DEEP_ROOM_LATENCY",
     "DEFAULT_MULTIPLIERS",

@@ -30,7 +30,7 @@ class AddEngine(PairEngine):
         super().__init__(plan, self.contents, loadable=loadable)
 
     def combine(
-        self, platform: object, m: Module
+        self, platform: object, m: Module, operands: Sequence[Sequence[Value]]
     ) -> tuple[Iterable[Value], Sequence[ParameterMemory]]:
         """Add the scaled differences from the zero points."""
         plan, memories = self.plan, []
@@ -45,7 +45,9 @@ class AddEngine(PairEngine):
         sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
             scaled = [
-                self._scale(platform, m, f"{number}_{lane}", number, lane, multiplier)
+                self._scale(
+                    platform, m, f"{number}_{lane}", number, operands[number][lane], multiplier
+                )
                 for number, multiplier in enumerate(multipliers)
             ]
             m.d.sync += sums[lane].eq(scaled[0] + scaled[1])
@@ -57,11 +59,11 @@ class AddEngine(PairEngine):
         m: Module,
         name: str,
         number: int,
-        lane: int,
+        centred: Value,
         multiplier: Value | int,
     ) -> Value:
         """Multiply an input; if the layer has shifts, shift and round it, in two registers."""
-        centred, shifts = self.centred(number, lane), self.layer.shifts
+        shifts = self.layer.shifts
         if shifts is None:
             return multiply(platform, m, f"multiplier_{name}", centred, Value.cast(multiplier))
         left = self.layer.left_shift

@@ -57,7 +57,7 @@ class BlockEngine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         step, address = sequencer.step, Signal(range(plan.buffer_depth), reset_less=True)
         m.d.comb += [
-            sequencer.arrived.eq(writer.arrived),
+            sequencer.arrives.eq(writer.arrives),
             sequencer.room.eq(output.room),
             output.start.eq(sequencer.start),
             writer.done.eq(delay(m, step.done, plan.free_latency - 3, "done")),

@@ -73,7 +73,7 @@ class ConvEngine(wiring.Component):
         )
         self._connect_input(m, writer)
         m.d.comb += [
-            sequencer.arrived.eq(writer.arrived),
+            sequencer.arrives.eq(writer.arrives),
             sequencer.room.eq(output.room),
             output.start.eq(sequencer.start),
         ]

@@ -27,13 +27,11 @@ class MultiplyEngine(PairEngine):
         super().__init__(plan, self.contents, loadable=loadable)
 
     def combine(
-        self, platform: object, m: Module
+        self, platform: object, m: Module, operands: Sequence[Sequence[Value]]
     ) -> tuple[Iterable[Value], Sequence[ParameterMemory]]:
         """Multiply the differences from the zero points."""
         products = [
-            multiply(
-                platform, m, f"multiplier_{lane}", self.centred(0, lane), self.centred(1, lane)
-            )
-            for lane in range(self.plan.lanes)
+            multiply(platform, m, f"multiplier_{lane}", *pair)
+            for lane, pair in enumerate(zip(*operands, strict=True))
         ]
         return products, []

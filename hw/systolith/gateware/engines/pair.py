@@ -8,11 +8,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
+from systolith.gateware.counting import count_laps
 from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import AddContents, RequantizedContents
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
 from systolith.gateware.requantizing.requantizer import make_lanes
 from systolith.gateware.streams.credit_fifo import CreditFifo
+from systolith.gateware.streams.double_buffer import DoubleBuffer
 from systolith.plan import AddPlan, MultiplyPlan
 
 __all__ = ["PairEngine"]
@@ -30,8 +32,9 @@ class PairEngine(wiring.Component):
 
     Timing
     ------
-    Latency: ``plan.latency + 1`` cycles. Throughput: one pair per cycle while there is room. Each
-    input is ready only in cycles in which the other is valid. No combinational path to or from `o`.
+    Each input enters two registers, in any order. Latency: ``plan.latency`` cycles from the later
+    transfer of a pair to the write of its result. Throughput: one pair per cycle while there is
+    room. No combinational path between inputs and output.
     """
 
     i_0: stream.Interface
@@ -58,9 +61,16 @@ class PairEngine(wiring.Component):
 
     @abstractmethod
     def combine(
-        self, platform: object, m: Module
+        self, platform: object, m: Module, operands: Sequence[Sequence[Value]]
     ) -> tuple[Iterable[Value], Sequence[ParameterMemory]]:
-        """Compute a value of each pair of lanes, ``plan.operand_latency`` cycles after its inputs.
+        """Compute a value of each pair of lanes, ``plan.operand_latency`` cycles after it is taken.
+
+        Parameters
+        ----------
+        platform : object
+        m : Module
+        operands : pair of sequences of Value
+            Differences of both inputs from their zero points, for each lane.
 
         Returns
         -------
@@ -78,24 +88,22 @@ class PairEngine(wiring.Component):
         )
         word = act_word(plan.output.type, plan.lanes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)
-        values, memories = self.combine(platform, m)
-        if self.loadable:
-            connect_load_chain(m, self, [*memories, requantize])
         take = Signal()
+        entrances = [self._enter(m, number, take) for number in (0, 1)]
         m.d.comb += [
-            take.eq(self.i_0.valid & self.i_1.valid & output.room),
-            self.i_0.ready.eq(take),
-            self.i_1.ready.eq(take),
+            take.eq(entrances[0].full & entrances[1].full & output.room),
             output.start.eq(take),
         ]
+        operands = [
+            self._centred(number, entrance.contents) for number, entrance in enumerate(entrances)
+        ]
+        values, memories = self.combine(platform, m, operands)
+        if self.loadable:
+            connect_load_chain(m, self, [*memories, requantize])
         m.d.comb += [requantize.i[lane].eq(value) for lane, value in enumerate(values)]
         # The parameters of a transfer are read one cycle ahead of its values.
         taken = delay(m, take, plan.operand_latency - 1, "taken")
-        transfer = Signal(range(plan.transfers_per_pixel))
-        with m.If(taken):
-            m.d.sync += transfer.eq(transfer + 1)
-            with m.If(transfer == plan.transfers_per_pixel - 1):
-                m.d.sync += transfer.eq(0)
+        transfer, _ = count_laps(m, plan.transfers_per_pixel, taken, "transfer")
         m.d.comb += [
             requantize.valid.eq(delay(m, taken, 1, "valid")),
             requantize.transfer.eq(transfer),
@@ -105,7 +113,23 @@ class PairEngine(wiring.Component):
         wiring.connect(m, output.o, wiring.flipped(self.o))
         return m
 
-    def centred(self, number: int, lane: int) -> Value:
-        """Subtract the zero point of input 0 or 1."""
+    def _enter(self, m: Module, number: int, take: Signal) -> DoubleBuffer:
+        """Put two registers behind an input, so that it does not depend on the other one."""
         source = (self.i_0, self.i_1)[number]
-        return source.payload[lane] - self.pair.inputs[number].type.zero_point
+        m.submodules[f"entrance_{number}"] = entrance = DoubleBuffer(
+            len(source.payload.as_value()), 1
+        )
+        m.d.comb += [
+            source.ready.eq(entrance.ready),
+            entrance.write.eq(source.valid & entrance.ready),
+            entrance.data.eq(source.payload),
+            entrance.complete.eq(1),
+            entrance.emptied.eq(take),
+        ]
+        return entrance
+
+    def _centred(self, number: int, contents: Signal) -> list[Value]:
+        """Subtract the zero point of an input from each lane."""
+        act = self.pair.inputs[number].type
+        word = data.View(act_word(act, self.pair.lanes), contents)
+        return [word[lane] - act.zero_point for lane in range(self.pair.lanes)]

@@ -80,7 +80,7 @@ class PoolEngine(wiring.Component):
         )
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [
-            sequencer.arrived.eq(writer.arrived),
+            sequencer.arrives.eq(writer.arrives),
             sequencer.room.eq(output.room),
             output.start.eq(sequencer.start),
             reader.write.eq(writer.write),

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
-from amaranth import Array, Module, Mux, Signal, signed
+from amaranth import Array, C, Cat, Module, Signal, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.counting import add_and_carry, count_laps
+from systolith.gateware.streams.double_buffer import DoubleBuffer
+from systolith.plan import BUFFER_LATENCY
 
 __all__ = ["CreditFifo"]
 
@@ -42,12 +46,13 @@ class CreditFifo(wiring.Component):
 
     Timing
     ------
-    Latency: :attr:`LATENCY` cycle from `write` to ``o.valid``. Throughput: a pass and a transfer
-    per cycle. `room` is a register, 1 at reset and set as soon as the longest pass fits. A transfer
-    on ``o`` makes room three cycles later. No combinational path from ``o.ready``.
+    Latency: :attr:`LATENCY` cycles from `write` to ``o.valid``. Throughput: a pass and a transfer
+    per cycle. `room` is a register, 1 at reset and set as soon as the longest pass fits; room for
+    one more pass is promised ahead. A transfer on ``o`` makes room three cycles later. ``o`` comes
+    from registers. No combinational path from ``o.ready``.
     """
 
-    LATENCY = 1
+    LATENCY = BUFFER_LATENCY
 
     room: Signal
     start: Signal
@@ -78,23 +83,36 @@ class CreditFifo(wiring.Component):
         """Build the FIFO and the count of transfers that can be promised beyond one pass."""
         m = Module()
         m.submodules.fifo = buffer = fifo.SyncFIFO(width=self.layout.size, depth=self.depth)
+        m.submodules.exit = exit_ = DoubleBuffer(self.layout.size, 1)
         most, first = max(self.passes), self.passes[0]
+        promise, second = Signal(), Signal()
+        # Transfers that are missing for another pass, less one; negative if it can be promised.
         # Room for the first pass is promised at reset.
-        spare = Signal(signed(self.depth.bit_length() + 1), init=self.depth - most - first)
-        number = Signal(range(len(self.passes)), init=1 % len(self.passes))
-        promise, left = Signal(), Signal()
-        m.d.comb += promise.eq((spare >= 0) & (self.start | ~self.room))
-        with m.If(self.start | ~self.room):
-            m.d.sync += self.room.eq(promise)
+        bits = self.depth.bit_length() + 1
+        missing = Signal(signed(bits), init=most + first - self.depth - 1)
+        number, _ = count_laps(m, len(self.passes), promise, "number", start=2 % len(self.passes))
+        # Of the next pass to promise, less one.
+        amount = Signal(range(most), init=self.passes[1 % len(self.passes)] - 1)
+        none_left = Signal(init=1)
+        none_promised = (~promise).replicate(len(amount) + 1)
+        m.d.comb += promise.eq(missing[-1] & ~second)
+        m.d.sync += [
+            self.room.eq(promise | second | (self.room & ~self.start)),
+            second.eq((second | (self.room & promise)) & ~self.start),
+            none_left.eq(~exit_.emptied),
+            missing.eq(add_and_carry(missing, Cat(amount, C(0, 1)) | none_promised, none_left)),
+        ]
         with m.If(promise):
-            m.d.sync += number.eq(Mux(number == len(self.passes) - 1, 0, number + 1))
-        promised = Mux(promise, Array(self.passes)[number], 0)
-        m.d.sync += [left.eq(self.o.valid & self.o.ready), spare.eq(spare - promised + left)]
+            m.d.sync += amount.eq(Array(length - 1 for length in self.passes)[number])
         m.d.comb += [
             buffer.w_data.eq(self.payload),
             buffer.w_en.eq(self.write),
-            self.o.payload.eq(buffer.r_data),
-            self.o.valid.eq(buffer.r_rdy),
-            buffer.r_en.eq(self.o.ready),
+            buffer.r_en.eq(exit_.ready),
+            exit_.write.eq(buffer.r_rdy & exit_.ready),
+            exit_.data.eq(buffer.r_data),
+            exit_.complete.eq(1),
+            exit_.emptied.eq(exit_.full & self.o.ready),
+            self.o.payload.eq(exit_.contents),
+            self.o.valid.eq(exit_.full),
         ]
         return m

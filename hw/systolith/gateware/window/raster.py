@@ -6,6 +6,8 @@ from typing import Any
 
 from amaranth import C, Module, Mux, Signal, Value
 
+from systolith.gateware.counting import count_laps, is_below
+
 __all__ = ["Raster"]
 
 
@@ -23,17 +25,17 @@ class Raster:
         Rows and columns.
     step : Signal
         Move to the next position.
+    start : int
+        Number of the first position in the first frame.
     """
 
-    def __init__(self, m: Module, size: tuple[int, int], step: Signal) -> None:
+    def __init__(
+        self, m: Module, size: tuple[int, int], step: Signal | Value, *, start: int = 0
+    ) -> None:
         rows, self.columns = size
-        self.row, self.column = Signal(range(rows)), Signal(range(self.columns))
-        with m.If(step):
-            m.d.sync += self.column.eq(self.column + 1)
-            with m.If(self.column == self.columns - 1):
-                m.d.sync += [self.column.eq(0), self.row.eq(self.row + 1)]
-                with m.If(self.row == rows - 1):
-                    m.d.sync += self.row.eq(0)
+        row, column = divmod(start, self.columns)
+        self.column, last = count_laps(m, self.columns, step, "column", start=column)
+        self.row, _ = count_laps(m, rows, step & last, "row", start=row)
 
     def at_position(self, values: Sequence[int], bits: int) -> Value:
         """Select the value of the current position, modulo ``2**bits``.
@@ -76,5 +78,5 @@ def _select(counter: Value, choices: Mapping[Any, Value], keys: Sequence[Hashabl
     starts = [next(run) for _, run in groupby(range(len(keys)), key=lambda at: keys[at])]
     selected = choices[keys[starts[-1]]]
     for start, end in reversed(list(zip(starts, starts[1:], strict=False))):
-        selected = Mux(counter < end, choices[keys[start]], selected)
+        selected = Mux(is_below(counter, end), choices[keys[start]], selected)
     return selected

@@ -5,8 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
-from systolith.gateware.delay import delay_payload
-from systolith.gateware.window.walker import FreedCounter, WindowWalker, window_layout
+from systolith.gateware.counting import add_and_carry, count_laps
+from systolith.gateware.delay import delay, delay_payload
+from systolith.gateware.streams.double_buffer import DoubleBuffer
+from systolith.gateware.window.walker import FreedPixels, WindowWalker, window_layout
 from systolith.network import ActType
 from systolith.plan import WindowedEngine
 
@@ -47,17 +49,17 @@ class WindowWriter(wiring.Component):
     -------
     i : ``In(act_stream(act, plan.lanes_in))``
     done : ``In(1)``
-        All reads of one output pixel have happened, see :class:`FreedCounter`.
+        All reads of one output pixel have happened, see :class:`FreedPixels`.
     write : ``Out(banks)``
         Banks that are written in this cycle.
     address, word : ``Out(range(plan.buffer_depth))``, ``Out(act_word(act, plan.lanes_in))``
         Address and contents of the write.
-    arrived : ``Out(plan.position_bits)``
-        Number of pixels completely written since reset, modulo.
+    arrives : ``Out(1)``
+        The write completes a pixel.
 
     Timing
     ------
-    `write` and `arrived` follow one cycle after the transfer. ``i.ready`` is a register, so freed
+    `write` and `arrives` follow one cycle after the transfer. ``i.ready`` is a register, so freed
     pixels count one cycle later.
     """
 
@@ -66,7 +68,7 @@ class WindowWriter(wiring.Component):
     write: Signal
     address: Signal
     word: data.View
-    arrived: Signal
+    arrives: Signal
 
     def __init__(self, plan: WindowedEngine, act: ActType) -> None:
         self.plan = plan
@@ -77,45 +79,41 @@ class WindowWriter(wiring.Component):
                 "write": Out(plan.banks),
                 "address": Out(range(plan.buffer_depth)),
                 "word": Out(act_word(act, plan.lanes_in)),
-                "arrived": Out(plan.position_bits),
+                "arrives": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         """Deal transfers to the banks in turn; a word is complete after the last bank."""
         m = Module()
-        plan = self.plan
-        m.submodules.freed_counter = freed = FreedCounter(plan)
-        turns = plan.banks // plan.banks_per_transfer
-        turn, word = Signal(range(turns)), Signal(range(plan.words_per_pixel))
+        plan, bits = self.plan, self.plan.position_bits
+        m.submodules.freed_pixels = freed = FreedPixels(plan)
         address = Signal(range(plan.buffer_depth))
-        ready = Signal(init=1)
-        taken, last_turn, completes = Signal(), Signal(), Signal()
-        # Pixels that have arrived beyond the limit; negative if there is room.
-        beyond = Signal(signed(plan.position_bits))
+        taken, completes = Signal(), Signal()
+        turn, last_turn = count_laps(m, plan.banks // plan.banks_per_transfer, taken, "turn")
+        word_taken = taken & last_turn
+        _, last_word = count_laps(m, plan.words_per_pixel, word_taken, "word")
+        # Pixels that have arrived beyond those that may; negative if there is room.
+        beyond = Signal(signed(bits), init=-plan.capacity)
         m.d.comb += [
             freed.done.eq(self.done),
-            beyond.eq(self.arrived - freed.limit),
-            self.i.ready.eq(ready),
-            taken.eq(self.i.valid & ready),
-            last_turn.eq(turn == turns - 1),
-            completes.eq(taken & last_turn & (word == plan.words_per_pixel - 1)),
+            self.i.ready.eq(beyond[-1]),
+            taken.eq(self.i.valid & self.i.ready),
+            completes.eq(word_taken & last_word),
         ]
         selected = C((1 << plan.banks_per_transfer) - 1, plan.banks)
         written = selected << (turn * plan.banks_per_transfer)
         m.d.sync += [
-            ready.eq((beyond < 0) & ~(completes & (beyond == -1))),
+            beyond.eq(add_and_carry(beyond, freed.freed, completes)),
             self.write.eq(Mux(taken, written, 0)),
-            self.arrived.eq(self.arrived + completes),
+            self.arrives.eq(completes),
         ]
         m.d.comb += [
             self.address.eq(delay_payload(m, address, 1, "address")),
             self.word.eq(delay_payload(m, self.i.payload, 1, "word")),
         ]
-        with m.If(taken):
-            m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
-            with m.If(last_turn):
-                m.d.sync += [address.eq(address + 1), word.eq(Mux(completes, 0, word + 1))]
+        with m.If(word_taken):
+            m.d.sync += address.eq(address + 1)
         return m
 
 
@@ -124,7 +122,7 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    arrived : ``In(plan.position_bits)``
+    arrives : ``In(1)``
         From :class:`WindowWriter`.
     room : ``In(1)``
         Whether room for the results of a pass is reserved.
@@ -135,11 +133,11 @@ class Sequencer(wiring.Component):
     Timing
     ------
     A pass starts in the first cycle in which `room` is 1, the previous pass has ended, and the
-    window arrived at least one cycle earlier. Its steps then follow each other without a pause.
-    `step` follows one cycle after its issue.
+    window arrived at least two cycles earlier. Its steps then follow each other without a pause.
+    `step` follows one cycle after its issue. No combinational path from `arrives`.
     """
 
-    arrived: Signal
+    arrives: Signal
     room: Signal
     start: Signal
     step: data.View
@@ -148,7 +146,7 @@ class Sequencer(wiring.Component):
         self.plan = plan
         super().__init__(
             {
-                "arrived": In(plan.position_bits),
+                "arrives": In(1),
                 "room": In(1),
                 "start": Out(1),
                 "step": Out(step_layout(plan)),
@@ -156,47 +154,44 @@ class Sequencer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Nest the counters: passes of a pixel, folds of a pass, slots of a fold."""
+        """Decide with few flags; the counters of the steps follow one cycle later."""
         m = Module()
-        plan = self.plan
+        plan, layout = self.plan, window_layout(self.plan)
         m.submodules.walker = walker = WindowWalker(plan)
-        coming, window = walker.o.payload, Signal(window_layout(plan), reset_less=True)
-        present, complete, leaves = Signal(), Signal(), Signal()
-        slot, fold = Signal(range(plan.slot_folds)), Signal(range(plan.folds))
-        number, word = Signal(range(plan.passes)), Signal(range(plan.steps))
-        last, last_slot, last_pass = Signal(), Signal(), Signal()
-        ahead = Signal(signed(plan.position_bits))
-        first, issue = Signal(init=1), Signal()
+        m.submodules.windows = windows = DoubleBuffer(layout.size, 1)
+        first, issue, leaves = Signal(init=1), Signal(), Signal()
+        _, last = count_laps(m, plan.pass_cycles, issue, "position")
+        _, last_pass = count_laps(m, plan.passes, issue & last, "pass")
         m.d.comb += [
-            ahead.eq(self.arrived - coming.needed),
-            complete.eq(walker.o.valid & (ahead >= 0)),
-            walker.o.ready.eq((ahead >= 0) & (leaves | ~present)),
-            last_slot.eq(slot == plan.slot_folds - 1),
-            last.eq(last_slot & (fold == plan.folds - 1)),
-            last_pass.eq(number == plan.passes - 1),
-            self.start.eq(first & present & self.room),
+            walker.arrives.eq(self.arrives),
+            walker.o.ready.eq(windows.ready),
+            windows.write.eq(walker.o.valid & windows.ready),
+            windows.data.eq(walker.o.payload),
+            windows.complete.eq(1),
+            self.start.eq(first & windows.full & self.room),
             issue.eq(self.start | ~first),
             leaves.eq(issue & last & last_pass),
+            windows.emptied.eq(leaves),
         ]
-        with m.If(leaves | ~present):
-            m.d.sync += [present.eq(complete), window.eq(coming)]
         with m.If(issue):
-            m.d.sync += [first.eq(last), slot.eq(slot + 1), word.eq(word + 1)]
-            with m.If(last_slot):
-                m.d.sync += [slot.eq(0), fold.eq(fold + 1)]
-            with m.If(last):
-                m.d.sync += [fold.eq(0), number.eq(number + 1)]
-                with m.If(last_pass):
-                    m.d.sync += [number.eq(0), word.eq(0)]
-        m.d.sync += [
+            m.d.sync += first.eq(last)
+        issued = delay(m, issue, 1, "issued")
+        first_step, last_step = Signal(), Signal()
+        m.d.sync += [first_step.eq(self.start), last_step.eq(last & issue)]
+        window = data.View(layout, delay_payload(m, windows.contents, 1, "window"))
+        _, last_slot = count_laps(m, plan.slot_folds, issued, "slot")
+        fold, _ = count_laps(m, plan.folds, issued & last_slot, "fold")
+        number, _ = count_laps(m, plan.passes, last_step, "number")
+        word, _ = count_laps(m, plan.steps, issued, "word")
+        m.d.comb += [
             self.step.address.eq(window.address),
             self.step.rows.eq(window.rows),
             self.step.columns.eq(window.columns),
             self.step.fold.eq(fold),
             self.step.word.eq(word),
             self.step.number.eq(number),
-            self.step.first.eq(first & issue),
-            self.step.last.eq(last & issue),
-            self.step.done.eq(last & last_pass & issue),
+            self.step.first.eq(first_step),
+            self.step.last.eq(last_step),
+            self.step.done.eq(delay(m, leaves, 1, "done")),
         ]
         return m

@@ -40,9 +40,9 @@ Record = Any
 """A record of a structured array."""
 
 ENGINE, GEARBOX, COMBINE, REDUCE, CONCAT, FORK, SINK = range(7)
-"""Kinds of stages. One that combines takes a transfer of each of its one or two inputs and offers
-one; one that reduces offers one for all transfers of a pixel. A sink is a consumer of one of the
-network's outputs."""
+"""Kinds of stages. One that combines takes a transfer of each of its two inputs and offers one; one
+that reduces offers one for all transfers of a pixel. A sink is a consumer of one of the network's
+outputs."""
 
 
 def _integers(*names: str) -> np.dtype[np.void]:
@@ -59,7 +59,7 @@ STAGE = _integers(
 )
 """Plan and state of a stage.
 
-`source`, `other`, `sink`: streams in, in, and out; `other` is `source` if there is one input.
+`source`, `other`, `sink`: streams in, in of a stage with two inputs, and out.
 `credit_spare`: transfers that may be promised while none has left. `first_...`: where the stage's
 part of another array begins. From `freeing` on the state: windows whose room is in use again, and
 that are finished; pixel and pass (or group, or turn) at hand; first cycle without steps; transfers
@@ -165,7 +165,7 @@ def _issue(stage: Record, model: Model) -> bool:
         last_step = time + stage.pass_cycles - 1
         stage.free_at = last_step + 1
         for part in range(pass_transfers[stage.number]):
-            outgoing[sink.offers].offered = last_step + stage.latency + 1 + part
+            outgoing[sink.offers].offered = last_step + stage.latency + part
             sink.offers += 1
             stage.reserved += 1
         stage.number += 1
@@ -219,27 +219,49 @@ def _change_width(stage: Record, model: Model) -> bool:
 
 
 @jit
+def _enter(stage: Record, source: Record, joined: Records, model: Model) -> bool:
+    """Take offered transfers of one input while the registers in front of the engine have room."""
+    incoming = model.transfers[source.begin :]
+    number = before = source.takes
+    while number < source.offers:
+        time = incoming[number].offered
+        if number:
+            time = max(time, incoming[number - 1].taken + 1)
+        leaving = number - stage.capacity
+        if leaving >= 0:
+            if leaving >= model.streams[stage.sink].offers:
+                break
+            time = max(time, joined[leaving].offered - stage.latency + 1)
+        incoming[number].taken = time
+        number += 1
+    source.takes = number
+    return bool(number > before)
+
+
+@jit
 def _combine(stage: Record, model: Model) -> bool:
-    """Take a transfer of each input when all are offered and their result has room."""
+    """Let transfers of both inputs enter, and join pairs whose result has room."""
     first, second = model.streams[stage.source], model.streams[stage.other]
     sink = model.streams[stage.sink]
     left, right = model.transfers[first.begin :], model.transfers[second.begin :]
     outgoing = model.transfers[sink.begin :]
-    number = before = first.takes
-    while number < min(first.offers, second.offers):
+    progress = _enter(stage, first, outgoing, model)
+    if _enter(stage, second, outgoing, model):
+        progress = True
+    number = before = sink.offers
+    while number < min(first.takes, second.takes):
         credit = number - stage.credit_spare
         if credit > sink.takes:
             break
-        time = max(left[number].offered, right[number].offered)
+        time = max(left[number].taken, right[number].taken) + stage.arrive_latency
         if number:
-            time = max(time, left[number - 1].taken + 1)
+            time = max(time, outgoing[number - 1].offered - stage.latency + 1)
         if credit > 0:
             time = max(time, outgoing[credit - 1].taken + stage.credit_latency)
-        left[number].taken = right[number].taken = time
-        outgoing[number].offered = time + stage.latency + 1
+        outgoing[number].offered = time + stage.latency
         number += 1
-    first.takes = second.takes = sink.offers = number
-    return bool(number > before)
+    sink.offers = number
+    return bool(progress or number > before)
 
 
 @jit
@@ -259,7 +281,7 @@ def _reduce(stage: Record, model: Model) -> bool:
                 break
             if credit > 0:
                 time = max(time, outgoing[credit - 1].taken + stage.credit_latency)
-            outgoing[sink.offers].offered = time + stage.latency + 1
+            outgoing[sink.offers].offered = time + stage.latency
             sink.offers += 1
         incoming[number].taken = time
         number += 1
@@ -371,7 +393,8 @@ def evaluate_model(model: Model, neighbours: Ints) -> None:
             elif stage.kind == GEARBOX:
                 progress = _change_width(stage, model)
             elif stage.kind == COMBINE:
-                progress = _combine(stage, model)
+                # Pairs that are joined make room for others: evaluate again.
+                progress = waiting[number] = _combine(stage, model)
             elif stage.kind == REDUCE:
                 progress = _reduce(stage, model)
             elif stage.kind == CONCAT:

@@ -25,7 +25,13 @@ from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
-from systolith.plan.sizes.latency import ARRIVE_LATENCY, CREDIT_LATENCY
+from systolith.plan.sizes.latency import (
+    ARRIVE_LATENCY,
+    BUFFER_LATENCY,
+    CREDIT_LATENCY,
+    ENTRANCE_DEPTH,
+    ENTRANCE_LATENCY,
+)
 from systolith.plan.sizes.window import Window
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
@@ -203,15 +209,25 @@ class _Tables:
                 return common | {
                     "kind": events.REDUCE,
                     "transfers_per_pixel": stage.transfers_in,
-                    "latency": stage.latency,
+                    "latency": stage.latency + BUFFER_LATENCY,
                     "credit_latency": CREDIT_LATENCY,
                     "credit_spare": stage.fifo_depth - 1,
                 }
-            case AddPlan() | MultiplyPlan() | TablePlan():
+            case TablePlan():
+                return common | {
+                    "kind": events.REDUCE,
+                    "transfers_per_pixel": 1,
+                    "latency": stage.latency + BUFFER_LATENCY,
+                    "credit_latency": CREDIT_LATENCY,
+                    "credit_spare": stage.fifo_depth - 1,
+                }
+            case AddPlan() | MultiplyPlan():
                 return common | {
                     "kind": events.COMBINE,
-                    "other": sources[-1],
-                    "latency": stage.latency,
+                    "other": sources[1],
+                    "capacity": ENTRANCE_DEPTH,
+                    "arrive_latency": ENTRANCE_LATENCY,
+                    "latency": stage.latency + BUFFER_LATENCY,
                     "credit_latency": CREDIT_LATENCY,
                     "credit_spare": stage.fifo_depth - 1,
                 }
@@ -234,7 +250,7 @@ class _Tables:
             "capacity": plan.capacity,
             "passes": plan.passes,
             "pass_cycles": plan.pass_cycles,
-            "latency": plan.latency,
+            "latency": plan.latency + BUFFER_LATENCY,
             "arrive_latency": ARRIVE_LATENCY,
             "free_latency": plan.free_latency,
             "credit_latency": CREDIT_LATENCY,

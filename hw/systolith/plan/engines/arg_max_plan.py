@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.sizes.latency import CREDIT_LATENCY
+from systolith.plan.sizes.latency import BUFFER_LATENCY, CREDIT_LATENCY
 
 __all__ = ["ArgMaxPlan"]
 
@@ -81,4 +81,5 @@ class ArgMaxPlan:
     @property
     def fifo_depth(self) -> int:
         """Classes in flight while one transfer arrives per cycle."""
-        return ceil((self.latency + CREDIT_LATENCY + 1) / self.transfers_in) + 2
+        in_flight = self.latency + BUFFER_LATENCY + CREDIT_LATENCY
+        return ceil(in_flight / self.transfers_in) + 2

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from systolith.plan.engines.lanewise_plan import LanewisePlan
-from systolith.plan.sizes.latency import CREDIT_LATENCY
+from systolith.plan.sizes.latency import BUFFER_LATENCY, CREDIT_LATENCY
 
 __all__ = ["BufferedPlan"]
 
@@ -26,4 +26,4 @@ class BufferedPlan(LanewisePlan):
     @property
     def fifo_depth(self) -> int:
         """Results in flight while one transfer arrives per cycle."""
-        return self.latency + CREDIT_LATENCY + 3
+        return self.latency + BUFFER_LATENCY + CREDIT_LATENCY + 2

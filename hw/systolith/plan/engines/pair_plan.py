@@ -33,10 +33,10 @@ class PairPlan(BufferedPlan):
 
     @property
     def operand_latency(self) -> int:
-        """Cycles from a pair of transfers to the value that is requantized."""
+        """Cycles from a joined pair to the value that is requantized."""
         raise NotImplementedError
 
     @property
     def latency(self) -> int:
-        """Cycles from a pair of transfers to the write of their result."""
+        """Cycles from a joined pair to the write of its result."""
         return self.operand_latency + self.requantizer.latency

@@ -5,7 +5,7 @@ from functools import cached_property
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.sizes.latency import CREDIT_LATENCY
+from systolith.plan.sizes.latency import BUFFER_LATENCY, CREDIT_LATENCY
 from systolith.plan.sizes.window import Window
 
 __all__ = ["WindowedPlan"]
@@ -117,7 +117,7 @@ class WindowedPlan:
     @property
     def fifo_depth(self) -> int:
         """Output transfers in flight while passes follow each other without a pause."""
-        taken = self.latency + self.drain_cycles + 1
+        taken = self.latency + self.drain_cycles + BUFFER_LATENCY
         in_flight = ceil((taken + CREDIT_LATENCY) / self.pass_cycles) + 1
         return in_flight * self.drain_cycles
 

@@ -3,10 +3,13 @@
 __all__ = [
     "ARRIVE_LATENCY",
     "BLOCK_LATENCY",
+    "BUFFER_LATENCY",
     "COLLECT_LATENCY",
     "CREDIT_LATENCY",
     "DEEP_LATENCY",
     "DEEP_ROOM_LATENCY",
+    "ENTRANCE_DEPTH",
+    "ENTRANCE_LATENCY",
     "FETCH_LATENCY",
     "FREE_LATENCY",
     "MULTIPLIER_LATENCY",
@@ -22,7 +25,7 @@ __all__ = [
     "requantize_latency",
 ]
 
-ARRIVE_LATENCY = 2
+ARRIVE_LATENCY = 3
 """From a pixel's last input transfer until a pass that reads the pixel may start."""
 READ_LATENCY = 7
 """From the issue of a step to the activations at column 0 of row 0."""
@@ -59,6 +62,12 @@ THRESHOLD_LATENCY = 3
 ROUNDED_LATENCY = 2
 """From the products of an addition to rounded ones."""
 
+ENTRANCE_LATENCY = 1
+"""From a transfer into a register in front of an engine with two inputs until it can be joined."""
+ENTRANCE_DEPTH = 2
+"""Transfers of one input that wait in these registers."""
+BUFFER_LATENCY = 2
+"""From a write into an output buffer to its offer."""
 CREDIT_LATENCY = 3
 """From an output transfer until a pass that needs its room may start."""
 DEEP_LATENCY = 4

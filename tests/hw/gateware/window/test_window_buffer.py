@@ -46,7 +46,7 @@ def test_writer_deals_transfers_to_the_banks_in_turn(per_transfer: int) -> None:
             await ctx.tick()
             assert list(ctx.get(dut.word)) == [number % 256] * plan.lanes_in
             seen.append((ctx.get(dut.write), ctx.get(dut.address)))
-            arrived.append(ctx.get(dut.arrived))
+            arrived.append(ctx.get(dut.arrives))
         ctx.set(dut.i.valid, 0)
         await ctx.tick()
         assert ctx.get(dut.write) == 0
@@ -56,7 +56,7 @@ def test_writer_deals_transfers_to_the_banks_in_turn(per_transfer: int) -> None:
     assert seen == [
         (mask << turn * per_transfer, pixel) for pixel in range(5) for turn in range(turns)
     ]
-    assert arrived == [number // turns for number in range(1, 5 * turns + 1)]
+    assert arrived == [number % turns == 0 for number in range(1, 5 * turns + 1)]
 
 
 def test_writer_stops_when_full_and_goes_on_when_a_pixel_is_freed() -> None:
@@ -73,7 +73,7 @@ def test_writer_stops_when_full_and_goes_on_when_a_pixel_is_freed() -> None:
             await ctx.tick()
 
     simulate(dut, bench)
-    # The first window frees one pixel of two words; FreedCounter and writer take a cycle each.
+    # The first window frees one pixel of two words; FreedPixels and writer take a cycle each.
     assert plan.capacity == 8 and list(plan.window.freed())[0] == 1
     assert taken == [*range(16), 27, 28]
 
@@ -87,8 +87,7 @@ def test_sequencer_waits_for_pixels_and_room_and_then_for_nothing() -> None:
     waited: list[bool] = []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
-        arrived, issued = 0, 0
-        await ctx.tick()
+        arrived, seen, written, issued = 0, 0, 0, 0
         wanted = len(needed) * plan.steps
         while len(steps) < wanted:
             room = rng.random() < 0.7
@@ -96,15 +95,18 @@ def test_sequencer_waits_for_pixels_and_room_and_then_for_nothing() -> None:
             pixel, step = divmod(issued, plan.steps)
             start = ctx.get(dut.start)
             if issued < wanted and step % plan.pass_cycles == 0:
-                ready = arrived >= needed[pixel] + frames[pixel] * plan.window.input_pixels
+                ready = seen >= needed[pixel] + frames[pixel] * plan.window.input_pixels
                 assert bool(start) == (ready and room), "a pass starts as soon as it can"
                 waited.append(ready and not room)
                 issued += start
             else:
                 assert not start
                 issued += 1
-            arrived += rng.random() < 0.1
-            ctx.set(dut.arrived, arrived)
+            # A window counts two cycles after it has arrived.
+            seen, written = written, arrived
+            arrives = rng.random() < 0.1
+            arrived += arrives
+            ctx.set(dut.arrives, arrives)
             await ctx.tick()
             if issued > len(steps):
                 found = dut.step
