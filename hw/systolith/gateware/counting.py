@@ -6,7 +6,13 @@ __all__ = ["add_and_carry", "count_laps", "is_below"]
 
 
 def count_laps(
-    m: Module, size: int, step: Value | Signal, name: str, *, start: int = 0
+    m: Module,
+    size: int,
+    step: Value | Signal,
+    name: str,
+    *,
+    start: int = 0,
+    restart: Value | int = 0,
 ) -> tuple[Signal, Value]:
     """Count from 0 to ``size - 1``, again and again.
 
@@ -22,6 +28,8 @@ def count_laps(
         Of the counter; the flag is called ``last_name``.
     start : int
         First value.
+    restart : Value
+        Go on with 0 after this step, before the lap ends.
 
     Returns
     -------
@@ -34,7 +42,10 @@ def count_laps(
         return counter, C(1)
     last = Signal(name=f"last_{name}", init=start == size - 1)
     with m.If(step):
-        m.d.sync += [counter.eq(Mux(last, 0, counter + 1)), last.eq(counter == size - 2)]
+        m.d.sync += [
+            counter.eq(Mux(last | restart, 0, counter + 1)),
+            last.eq(Mux(restart, 0, counter == size - 2)),
+        ]
     return counter, last
 
 

@@ -42,9 +42,7 @@ def _plan(name: str) -> NetworkPlan:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_path_goes_through_a_stage(name: str) -> None:
     network = _plan(name)
-    through = {
-        plan.name: combinational_paths(make_stage(network, plan)) for plan in network.stages
-    }
+    through = {plan.name: combinational_paths(make_stage(network, plan)) for plan in network.stages}
     assert through == {plan.name: set() for plan in network.stages}
 
 

@@ -4,6 +4,7 @@ from amaranth import Array, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.counting import count_laps
 from systolith.gateware.delay import delay, delay_payload
 from systolith.plan import ConvPlan
 
@@ -74,17 +75,18 @@ class Collector(wiring.Component):
             if (number + 1) % plan.packed == 0:
                 first = delay(m, first, 1, f"first_{number}")
                 last = delay(m, last, 1, f"last_{number}")
-        number, part = Signal(range(plan.passes)), Signal(range(plan.drain_cycles))
-        lengths = Array(plan.transfers_of_pass(n) for n in range(plan.passes))
         begin = delay(m, self.last, plan.drain_delay, "begin")
         busy, drain, ends = Signal(), Signal(), Signal()
-        m.d.comb += [drain.eq(begin | busy), ends.eq(part == lengths[number] - 1)]
+        # The last pass of a pixel may have fewer transfers than the others.
+        transfer, last_transfer = count_laps(m, plan.transfers_per_pixel, drain, "transfer")
+        part, last_part = count_laps(m, plan.drain_cycles, drain, "part", restart=last_transfer)
+        m.d.comb += [
+            drain.eq(begin | busy),
+            ends.eq(last_part | last_transfer),
+            self.transfer.eq(transfer),
+        ]
         with m.If(drain):
-            m.d.sync += [busy.eq(~ends), part.eq(part + 1), self.transfer.eq(self.transfer + 1)]
-            with m.If(ends):
-                m.d.sync += [part.eq(0), number.eq(number + 1)]
-                with m.If(number == plan.passes - 1):
-                    m.d.sync += [number.eq(0), self.transfer.eq(0)]
+            m.d.sync += busy.eq(~ends)
         m.d.sync += self.o_valid.eq(drain)
         for lane in range(plan.lanes_out):
             collected = Array(held[lane :: plan.lanes_out])[part]

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_shape, act_stream, act_word
+from systolith.gateware.counting import count_laps
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.plan import ArgMaxPlan
@@ -47,17 +48,14 @@ class ArgMaxEngine(wiring.Component):
         plan, act = self.plan, self.plan.input.type
         word = act_word(plan.output.type, 1)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)
-        transfer, last = Signal(range(plan.transfers_in)), Signal()
         taken = self.i.valid & self.i.ready
+        _, last = count_laps(m, plan.transfers_in, taken, "transfer")
         m.d.comb += [
-            last.eq(transfer == plan.transfers_in - 1),
             # Only the last transfer of a pixel needs room for a class.
             self.i.ready.eq(output.room | ~last),
             output.start.eq(taken & last),
             output.write.eq(delay(m, taken & last, plan.latency, "last")),
         ]
-        with m.If(taken):
-            m.d.sync += transfer.eq(Mux(last, 0, transfer + 1))
         lanes = delay_payload(m, self.i.payload, 1, "input")
         lane, greatest = self._tree(m, [lanes[number] for number in range(plan.lanes)])
         known = delay(m, taken, 1 + plan.levels, "taken")

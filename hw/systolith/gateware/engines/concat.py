@@ -1,10 +1,11 @@
 """The engine of a concatenation."""
 
 from amaranth import Module, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
+from systolith.gateware.streams.short_queue import ShortQueue
 from systolith.plan import ConcatPlan
 
 __all__ = ["ConcatEngine"]
@@ -48,23 +49,23 @@ class ConcatEngine(wiring.Component):
         m = Module()
         plan = self.plan
         width = self.o.payload.as_value().shape().width
-        m.submodules.queue = queue = fifo.SyncFIFO(width=width, depth=plan.depth)
+        m.submodules.queue = queue = ShortQueue(width, plan.depth)
         turn, transfer = Signal(range(len(plan.turns))), Signal(range(max(plan.turns)))
         taken, last = Signal(), Signal()
         with m.Switch(turn):
             for number, source in enumerate(self.inputs):
                 with m.Case(number):
                     m.d.comb += [
-                        queue.w_data.eq(source.payload),
-                        queue.w_en.eq(source.valid),
-                        source.ready.eq(queue.w_rdy),
+                        queue.i.payload.eq(source.payload),
+                        queue.i.valid.eq(source.valid),
+                        source.ready.eq(queue.i.ready),
                         last.eq(transfer == plan.turns[number] - 1),
                     ]
         m.d.comb += [
-            taken.eq(queue.w_en & queue.w_rdy),
-            self.o.payload.eq(queue.r_data),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
+            taken.eq(queue.i.valid & queue.i.ready),
+            self.o.payload.eq(queue.o.payload),
+            self.o.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.o.ready),
         ]
         with m.If(taken):
             m.d.sync += transfer.eq(transfer + 1)

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
+from systolith.gateware.counting import count_laps
 from systolith.gateware.streams.double_buffer import DoubleBuffer
 from systolith.plan import SelectPlan
 
@@ -48,16 +49,16 @@ class SelectEngine(wiring.Component):
         plan, bits = self.plan, self.plan.input.type.bits
         fills, blocks = plan.block // plan.lanes_in, len(plan.groups)
         m.submodules.buffer = buffer = DoubleBuffer(plan.lanes_in * bits, fills)
-        part, block = Signal(range(fills)), Signal(range(blocks))
-        transfer = Signal(range(plan.transfers_out))
-        last_part, wanted, given, last = Signal(), Signal(), Signal(), Signal()
+        wanted, given, last = Signal(), Signal(), Signal()
+        part, last_part = count_laps(m, fills, buffer.write, "part")
+        block, _ = count_laps(m, blocks, buffer.write & last_part, "block")
+        transfer, _ = count_laps(m, plan.transfers_out, given, "transfer")
         m.d.comb += [
             self.i.ready.eq(buffer.ready),
             self.o.valid.eq(buffer.full),
             buffer.write.eq(self.i.valid & buffer.ready),
             buffer.part.eq(part),
             buffer.data.eq(self.i.payload),
-            last_part.eq(part == fills - 1),
             wanted.eq(
                 C(
                     sum((count > 0) << n for n, (_, count) in enumerate(plan.groups)), blocks
@@ -67,16 +68,6 @@ class SelectEngine(wiring.Component):
             given.eq(buffer.full & self.o.ready),
             buffer.emptied.eq(given & last),
         ]
-        with m.If(buffer.write):
-            m.d.sync += part.eq(part + 1)
-            with m.If(last_part):
-                m.d.sync += [part.eq(0), block.eq(block + 1)]
-                with m.If(block == blocks - 1):
-                    m.d.sync += block.eq(0)
-        with m.If(given):
-            m.d.sync += transfer.eq(transfer + 1)
-            with m.If(transfer == plan.transfers_out - 1):
-                m.d.sync += transfer.eq(0)
         ends = {sum(count for _, count in plan.groups[: n + 1]) - 1 for n in range(blocks)}
         with m.Switch(transfer):
             for number, places in enumerate(plan.sources):

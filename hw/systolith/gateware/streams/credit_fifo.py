@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from amaranth import Array, C, Cat, Module, Signal, signed
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.counting import add_and_carry, count_laps
 from systolith.gateware.streams.double_buffer import DoubleBuffer
+from systolith.gateware.streams.short_queue import ShortQueue
 from systolith.plan import BUFFER_LATENCY
 
 __all__ = ["CreditFifo"]
@@ -82,7 +83,7 @@ class CreditFifo(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the FIFO and the count of transfers that can be promised beyond one pass."""
         m = Module()
-        m.submodules.fifo = buffer = fifo.SyncFIFO(width=self.layout.size, depth=self.depth)
+        m.submodules.queue = queue = ShortQueue(self.layout.size, self.depth)
         m.submodules.exit = exit_ = DoubleBuffer(self.layout.size, 1)
         most, first = max(self.passes), self.passes[0]
         promise, second = Signal(), Signal()
@@ -105,11 +106,11 @@ class CreditFifo(wiring.Component):
         with m.If(promise):
             m.d.sync += amount.eq(Array(length - 1 for length in self.passes)[number])
         m.d.comb += [
-            buffer.w_data.eq(self.payload),
-            buffer.w_en.eq(self.write),
-            buffer.r_en.eq(exit_.ready),
-            exit_.write.eq(buffer.r_rdy & exit_.ready),
-            exit_.data.eq(buffer.r_data),
+            queue.i.payload.eq(self.payload),
+            queue.i.valid.eq(self.write),
+            queue.o.ready.eq(exit_.ready),
+            exit_.write.eq(queue.o.valid & exit_.ready),
+            exit_.data.eq(queue.o.payload),
             exit_.complete.eq(1),
             exit_.emptied.eq(exit_.full & self.o.ready),
             self.o.payload.eq(exit_.contents),

@@ -1,11 +1,13 @@
 """A FIFO in block memory whose output path is as short as that of a register."""
 
-from amaranth import Module, Mux, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.counting import count_laps
 from systolith.gateware.delay import delay
 from systolith.gateware.primitives import RegisteredRam
+from systolith.gateware.streams.short_queue import ShortQueue
 from systolith.plan import PREFETCHED, MemoryKind
 
 __all__ = ["DeepQueue"]
@@ -46,32 +48,36 @@ class DeepQueue(wiring.Component):
         m.submodules.memory = store = RegisteredRam(
             width=self.width, depth=self.depth, kind=MemoryKind.BLOCK
         )
-        m.submodules.ahead = ahead = fifo.SyncFIFO(width=self.width, depth=PREFETCHED)
+        m.submodules.ahead = ahead = ShortQueue(self.width, PREFETCHED)
         room = Signal(range(self.depth + 1), init=self.depth)
         stored = Signal(range(self.depth + 1))
         credit = Signal(range(PREFETCHED + 1), init=PREFETCHED)
+        # Whether there is room, and whether something is stored: known a step ahead.
+        ready, some = Signal(init=1), Signal()
         taken, read, given = Signal(), Signal(), Signal()
         m.d.comb += [
-            self.i.ready.eq(room != 0),
-            taken.eq(self.i.valid & self.i.ready),
-            read.eq((stored != 0) & (credit != 0)),
+            self.i.ready.eq(ready),
+            taken.eq(self.i.valid & ready),
+            read.eq(some & (credit != 0)),
             store.write_enable.eq(taken),
             store.write_data.eq(self.i.payload),
-            ahead.w_en.eq(delay(m, read, RegisteredRam.LATENCY, "read")),
-            ahead.w_data.eq(store.read_data),
-            ahead.r_en.eq(self.o.ready),
-            self.o.valid.eq(ahead.r_rdy),
-            self.o.payload.eq(ahead.r_data),
+            ahead.i.valid.eq(delay(m, read, RegisteredRam.LATENCY, "read")),
+            ahead.i.payload.eq(store.read_data),
+            ahead.o.ready.eq(self.o.ready),
+            self.o.valid.eq(ahead.o.valid),
+            self.o.payload.eq(ahead.o.payload),
         ]
         m.d.sync += [
             given.eq(self.o.valid & self.o.ready),
+            ready.eq(given | ~((room == 0) | ((room == 1) & taken))),
+            some.eq(taken | ~((stored == 0) | ((stored == 1) & read))),
             room.eq(room - taken + given),
             stored.eq(stored + taken - read),
             credit.eq(credit - read + given),
         ]
-        for address, step in ((store.write_address, taken), (store.read_address, read)):
-            place = Signal(range(self.depth))
-            m.d.comb += address.eq(place)
-            with m.If(step):
-                m.d.sync += place.eq(Mux(place == self.depth - 1, 0, place + 1))
+        for address, step, name in (
+            (store.write_address, taken, "produce"),
+            (store.read_address, read, "consume"),
+        ):
+            m.d.comb += address.eq(count_laps(m, self.depth, step, name)[0])
         return m

@@ -1,4 +1,4 @@
-"""Two registers: one is filled part by part while the other is emptied."""
+"""Two registers in turn: one is filled part by part while the other is emptied."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -8,10 +8,9 @@ __all__ = ["DoubleBuffer"]
 
 
 class DoubleBuffer(wiring.Component):
-    """A register that is filled, and one behind it that is emptied meanwhile.
+    """Two registers that are filled and emptied in turn.
 
-    What fills the first register moves to the second one as soon as that is empty, or becomes
-    empty in the same cycle.
+    What arrives enables the registers; what is emptied moves a few flags only.
 
     Parameters
     ----------
@@ -23,8 +22,7 @@ class DoubleBuffer(wiring.Component):
     Members
     -------
     ready : ``Out(1)``
-        The first register has room for a part. A register: nothing that happens in this cycle
-        changes it.
+        A register has room for a part. A flag: nothing that happens in this cycle changes it.
     write : ``In(1)``
         A part arrives; 1 only while `ready` is 1.
     part : ``In(range(parts))``
@@ -33,11 +31,11 @@ class DoubleBuffer(wiring.Component):
     complete : ``In(1)``
         The part that arrives is the last one; what has not arrived is undefined.
     full : ``Out(1)``
-        The second register holds something.
+        A register is complete.
     contents : ``Out(parts * part_bits)``
-        The second register.
+        That register, or the one that was completed first.
     emptied : ``In(1)``
-        The second register is not needed any more; 1 only while `full` is 1.
+        That register is not needed any more; 1 only while `full` is 1.
 
     Timing
     ------
@@ -73,27 +71,26 @@ class DoubleBuffer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build both registers."""
+        """Build both registers, and the flags that tell which one is filled and emptied."""
         m = Module()
-        first = Signal(self.parts * self.part_bits, reset_less=True)
-        second = Signal(self.parts * self.part_bits, reset_less=True)
-        filled, moves = Signal(), Signal()
+        size = self.parts * self.part_bits
+        registers = [Signal(size, name=f"register_{n}", reset_less=True) for n in (0, 1)]
+        filling, emptying, filled = Signal(), Signal(), Signal()
         m.d.comb += [
-            filled.eq((self.write & self.complete) | ~self.ready),
-            moves.eq(filled & (~self.full | self.emptied)),
-            self.contents.eq(second),
+            filled.eq(self.write & self.complete),
+            self.contents.eq(Mux(emptying, registers[1], registers[0])),
         ]
-        m.d.sync += self.ready.eq(~filled | moves)
-        with m.If(moves):
-            m.d.sync += self.full.eq(1)
-        with m.Elif(self.emptied):
-            m.d.sync += self.full.eq(0)
+        m.d.sync += [
+            filling.eq(filling ^ filled),
+            emptying.eq(emptying ^ self.emptied),
+            self.ready.eq(self.emptied | (self.ready & ~(self.full & filled))),
+            self.full.eq(filled | ~self.ready | (self.full & ~self.emptied)),
+        ]
         for number in range(self.parts):
             place = slice(number * self.part_bits, (number + 1) * self.part_bits)
-            arrives = Signal(name=f"arrives_{number}")
-            m.d.comb += arrives.eq(self.write & (self.part == number))
-            with m.If(arrives):
-                m.d.sync += first[place].eq(self.data)
-            with m.If(moves):
-                m.d.sync += second[place].eq(Mux(arrives, self.data, first[place]))
+            arrives = self.write & (self.part == number)
+            with m.If(arrives & ~filling):
+                m.d.sync += registers[0][place].eq(self.data)
+            with m.If(arrives & filling):
+                m.d.sync += registers[1][place].eq(self.data)
         return m

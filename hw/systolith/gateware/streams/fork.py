@@ -4,11 +4,12 @@ from functools import reduce
 from operator import and_
 
 from amaranth import Module, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
 from systolith.gateware.streams.deep_queue import DeepQueue
+from systolith.gateware.streams.short_queue import ShortQueue
 from systolith.plan import ForkPlan
 
 __all__ = ["Fork"]
@@ -44,21 +45,16 @@ class Fork(wiring.Component):
         width = self.i.payload.as_value().shape().width
         entrances, taken = [], Signal()
         for number, (depth, deep) in enumerate(zip(plan.depths, plan.deep, strict=True)):
-            if deep:
-                queue = DeepQueue(width, depth)
-                entrance, exit_ = queue.i, queue.o
-            else:
-                queue = fifo.SyncFIFO(width=width, depth=depth)
-                entrance, exit_ = queue.w_stream, queue.r_stream
+            queue = DeepQueue(width, depth) if deep else ShortQueue(width, depth)
             m.submodules[f"queue_{number}"] = queue
-            entrances.append(entrance)
+            entrances.append(queue.i)
             reader = self.o[number]
             m.d.comb += [
-                entrance.payload.eq(self.i.payload),
-                entrance.valid.eq(taken),
-                reader.payload.eq(exit_.payload),
-                reader.valid.eq(exit_.valid),
-                exit_.ready.eq(reader.ready),
+                queue.i.payload.eq(self.i.payload),
+                queue.i.valid.eq(taken),
+                reader.payload.eq(queue.o.payload),
+                reader.valid.eq(queue.o.valid),
+                queue.o.ready.eq(reader.ready),
             ]
         m.d.comb += [
             self.i.ready.eq(reduce(and_, (entrance.ready for entrance in entrances))),

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
+from systolith.gateware.counting import count_laps
 from systolith.gateware.streams.double_buffer import DoubleBuffer
 from systolith.plan import GearboxPlan
 
@@ -52,27 +53,18 @@ class Gearbox(wiring.Component):
         m.submodules.buffer = buffer = (
             DoubleBuffer(width, parts) if gathers else DoubleBuffer(parts * width, 1)
         )
-        part = Signal(range(parts))
-        # Number of the narrow transfer within the pixel: the last one may not fill the register.
-        position = Signal(range(max(plan.transfers_in, plan.transfers_out)))
-        last_of_pixel = position == max(plan.transfers_in, plan.transfers_out) - 1
         last, step = Signal(), Signal()
+        # The last narrow transfer of a pixel may not fill the register.
+        transfers = max(plan.transfers_in, plan.transfers_out)
+        _, last_of_pixel = count_laps(m, transfers, step, "position")
+        part, last_part = count_laps(m, parts, step, "part", restart=last_of_pixel)
         m.d.comb += [
-            last.eq((part == parts - 1) | last_of_pixel),
+            last.eq(last_part | last_of_pixel),
             self.i.ready.eq(buffer.ready),
             self.o.valid.eq(buffer.full),
             buffer.write.eq(self.i.valid & buffer.ready),
             buffer.data.eq(self.i.payload),
         ]
-        with m.If(step):
-            m.d.sync += [
-                part.eq(part + 1),
-                position.eq(position + 1),
-            ]
-            with m.If(last):
-                m.d.sync += part.eq(0)
-            with m.If(last_of_pixel):
-                m.d.sync += position.eq(0)
         given = buffer.full & self.o.ready
         if gathers:
             m.d.comb += [

@@ -55,12 +55,12 @@ class WindowWriter(wiring.Component):
     address, word : ``Out(range(plan.buffer_depth))``, ``Out(act_word(act, plan.lanes_in))``
         Address and contents of the write.
     arrives : ``Out(1)``
-        The write completes a pixel.
+        A pixel is complete with the write of the next cycle.
 
     Timing
     ------
-    `write` and `arrives` follow one cycle after the transfer. ``i.ready`` is a register, so freed
-    pixels count one cycle later.
+    `write` follows two cycles after the transfer, and `arrives` one cycle. ``i.ready`` is a
+    register, so freed pixels count one cycle later.
     """
 
     i: stream.Interface
@@ -88,32 +88,37 @@ class WindowWriter(wiring.Component):
         m = Module()
         plan, bits = self.plan, self.plan.position_bits
         m.submodules.freed_pixels = freed = FreedPixels(plan)
-        address = Signal(range(plan.buffer_depth))
-        taken, completes = Signal(), Signal()
-        turn, last_turn = count_laps(m, plan.banks // plan.banks_per_transfer, taken, "turn")
-        word_taken = taken & last_turn
-        _, last_word = count_laps(m, plan.words_per_pixel, word_taken, "word")
-        # Pixels that have arrived beyond those that may; negative if there is room.
-        beyond = Signal(signed(bits), init=-plan.capacity)
+        ready, taken, completes = Signal(init=1), Signal(), Signal()
+        turns = plan.banks // plan.banks_per_transfer
+        _, last = count_laps(m, turns * plan.words_per_pixel, taken, "transfer")
         m.d.comb += [
             freed.done.eq(self.done),
-            self.i.ready.eq(beyond[-1]),
-            taken.eq(self.i.valid & self.i.ready),
-            completes.eq(word_taken & last_word),
+            self.i.ready.eq(ready),
+            taken.eq(self.i.valid & ready),
+            completes.eq(taken & last),
+            self.arrives.eq(delay(m, completes, 1, "arrives")),
         ]
+        # Pixels that have arrived beyond those that may, without the one that has just arrived, and
+        # one more: negative if there is room for one pixel, or for two.
+        beyond = [
+            Signal(signed(bits), name=f"beyond_{more}", init=more - plan.capacity)
+            for more in (0, 1)
+        ]
+        following = [add_and_carry(value, freed.freed, self.arrives) for value in beyond]
+        m.d.sync += [value.eq(after) for value, after in zip(beyond, following, strict=True)]
+        m.d.sync += ready.eq(Mux(completes, following[1][-1], following[0][-1]))
+        taken = delay(m, taken, 1, "taken")
+        turn, last_turn = count_laps(m, turns, taken, "turn")
+        address = Signal(range(plan.buffer_depth))
+        with m.If(taken & last_turn):
+            m.d.sync += address.eq(address + 1)
         selected = C((1 << plan.banks_per_transfer) - 1, plan.banks)
         written = selected << (turn * plan.banks_per_transfer)
-        m.d.sync += [
-            beyond.eq(add_and_carry(beyond, freed.freed, completes)),
-            self.write.eq(Mux(taken, written, 0)),
-            self.arrives.eq(completes),
-        ]
+        m.d.sync += self.write.eq(Mux(taken, written, 0))
         m.d.comb += [
             self.address.eq(delay_payload(m, address, 1, "address")),
-            self.word.eq(delay_payload(m, self.i.payload, 1, "word")),
+            self.word.eq(delay_payload(m, self.i.payload, 2, "word")),
         ]
-        with m.If(word_taken):
-            m.d.sync += address.eq(address + 1)
         return m
 
 

@@ -39,16 +39,16 @@ def test_writer_deals_transfers_to_the_banks_in_turn(per_transfer: int) -> None:
     seen, arrived = [], []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
-        ctx.set(dut.i.valid, 1)
-        for number in range(5 * turns):
+        for number in range(5 * turns + 2):
+            if number > 0:
+                arrived.append(ctx.get(dut.arrives))
+            if number > 1:
+                assert list(ctx.get(dut.word)) == [(number - 2) % 256] * plan.lanes_in
+                seen.append((ctx.get(dut.write), ctx.get(dut.address)))
             assert ctx.get(dut.i.ready)
+            ctx.set(dut.i.valid, number < 5 * turns)
             ctx.set(dut.i.payload, [number % 256] * plan.lanes_in)
             await ctx.tick()
-            assert list(ctx.get(dut.word)) == [number % 256] * plan.lanes_in
-            seen.append((ctx.get(dut.write), ctx.get(dut.address)))
-            arrived.append(ctx.get(dut.arrives))
-        ctx.set(dut.i.valid, 0)
-        await ctx.tick()
         assert ctx.get(dut.write) == 0
 
     simulate(dut, bench)
@@ -56,7 +56,7 @@ def test_writer_deals_transfers_to_the_banks_in_turn(per_transfer: int) -> None:
     assert seen == [
         (mask << turn * per_transfer, pixel) for pixel in range(5) for turn in range(turns)
     ]
-    assert arrived == [number % turns == 0 for number in range(1, 5 * turns + 1)]
+    assert arrived == [*(number % turns == 0 for number in range(1, 5 * turns + 1)), 0]
 
 
 def test_writer_stops_when_full_and_goes_on_when_a_pixel_is_freed() -> None:
