@@ -106,14 +106,14 @@ def test_a_quicker_queue_elsewhere_needs_a_deeper_one_here() -> None:
     """Sizing with all queues in block memory would make the first one transfer too shallow."""
     arrays = {"first": ArrayShape(rows=2, columns=4), "second": ArrayShape(rows=24, columns=1)}
     plan = _plan_around_two_convolutions((4, 5), 4, 4, (4, 3), arrays)
-    assert [fork.depths for fork in _forks(plan)] == [(2, 55), (2, 2)]
+    assert [fork.depths for fork in _forks(plan)] == [(2, 57), (2, 2)]
     _assert_sufficient_and_minimal(plan)
 
 
 def test_a_queue_that_registers_make_too_shallow_is_in_block_memory() -> None:
     """The queue is slower in registers, but only if its neighbour is in registers, too."""
-    arrays = {"first": ArrayShape(rows=5, columns=1), "second": ArrayShape(rows=20, columns=1)}
-    plan = _plan_around_two_convolutions((4, 7), 2, 5, (5, 4), arrays)
+    arrays = {"first": ArrayShape(rows=5, columns=1), "second": ArrayShape(rows=16, columns=1)}
+    plan = _plan_around_two_convolutions((4, 7), 2, 5, (5, 3), arrays)
     assert [fork.depths for fork in _forks(plan)] == [(2, DEEP), (2, 2)]
     _assert_sufficient_and_minimal(plan)
 

@@ -7,6 +7,7 @@ import pytest
 
 from systolith.network import ActType, Tensor
 from systolith.plan import (
+    BUFFER_LATENCY,
     GearboxPlan,
     NetworkPlan,
     PoolPlan,
@@ -40,12 +41,12 @@ def _gearbox(channels: int, lanes_in: int, lanes_out: int) -> GearboxPlan:
 
 def test_one_frame_by_hand() -> None:
     # Pixel 5 completes the first window in cycle 5; the fourth window's pixel 15 comes in cycle 15
-    # and its four taps follow a cycle later. Then come `latency` and the output buffer's cycle.
+    # and its four taps follow two cycles later. Then come `latency` and the output buffer's cycles.
     pool = _pool(channels=1, lanes=1)
     run = compute_timeline(StageGraph.chain([pool]), 1)
     assert run.first_input == (0,)
-    # Third window: pixel 13 arrives in cycle 13, steps 15..18; the fourth has to wait for them.
-    assert run.last_output == (19 + 3 + pool.latency + 1,)
+    # Third window: pixel 13 arrives in cycle 13, steps 16..19; the fourth has to wait for them.
+    assert run.last_output == (20 + 3 + pool.latency + BUFFER_LATENCY,)
     assert run.latency == run.cycles == run.last_output[0] + 1
 
 
