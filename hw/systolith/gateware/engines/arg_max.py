@@ -25,7 +25,7 @@ class ArgMaxEngine(wiring.Component):
 
     Timing
     ------
-    Latency: ``plan.latency + 1`` cycles from the last transfer of a pixel to ``o.valid``.
+    Latency: ``plan.latency + 2`` cycles from the last transfer of a pixel to ``o.valid``.
     Throughput: one transfer per cycle while there is room for the class of the pixel.
     No combinational path between `i` and `o`.
     """

@@ -27,7 +27,7 @@ class BlockEngine(wiring.Component):
 
     Timing
     ------
-    One transfer per cycle while input and room last. A transfer appears ``plan.latency + 1`` cycles
+    One transfer per cycle while input and room last. A transfer appears ``plan.latency + 2`` cycles
     after its step. No combinational path between `i` and `o`.
     """
 

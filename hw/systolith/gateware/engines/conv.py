@@ -36,7 +36,7 @@ class ConvEngine(wiring.Component):
     Timing
     ------
     One output pixel in ``plan.steps`` cycles while input and room last. The first transfer of a
-    pass appears ``plan.latency + 1`` cycles after its last step. No combinational path between `i`
+    pass appears ``plan.latency + 2`` cycles after its last step. No combinational path between `i`
     and `o`.
     """
 

@@ -36,7 +36,7 @@ class PoolEngine(wiring.Component):
     Timing
     ------
     One tap of `lanes` channels per cycle while input and room last. A transfer appears
-    ``plan.latency + 1`` cycles after the last tap. No combinational path between `i` and `o`.
+    ``plan.latency + 2`` cycles after the last tap. No combinational path between `i` and `o`.
     """
 
     i: stream.Interface

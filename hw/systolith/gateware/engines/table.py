@@ -30,7 +30,7 @@ class TableEngine(wiring.Component):
 
     Timing
     ------
-    Latency: ``plan.latency + 1`` cycles. Throughput: one transfer per cycle while there is room.
+    Latency: ``plan.latency + 2`` cycles. Throughput: one transfer per cycle while there is room.
     No combinational path between `i` and `o`.
     """
 

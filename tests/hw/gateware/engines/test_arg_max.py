@@ -6,7 +6,7 @@ from amaranth.lib import data
 
 from systolith.gateware import ArgMaxEngine, Pipeline
 from systolith.network import ActType, ArgMax, Flatten, IntegerNetwork, Shape, Tensor, forward
-from systolith.plan import ArgMaxPlan, PlanError, plan_network
+from systolith.plan import BUFFER_LATENCY, ArgMaxPlan, PlanError, plan_network
 from tests.support.pipeline_bench import PipelineBench, run_frames
 from tests.support.stream_bench import run_stream, simulate
 
@@ -71,7 +71,8 @@ def test_a_transfer_passes_each_cycle_after_the_documented_latency() -> None:
         run = run_stream(ArgMaxEngine(plan), [0] * 10 * transfers, 10)
         assert run.input_cycles == list(range(10 * transfers)), "from the first cycle after reset"
         assert run.output_cycles == [
-            transfers * number + transfers - 1 + plan.latency + 1 for number in range(10)
+            transfers * number + transfers - 1 + plan.latency + BUFFER_LATENCY
+            for number in range(10)
         ]
 
 

@@ -26,7 +26,14 @@ from systolith.network import (
     Tensor,
     forward,
 )
-from systolith.plan import ARRIVE_LATENCY, ArrayShape, GearboxPlan, NetworkPlan, plan_network
+from systolith.plan import (
+    ARRIVE_LATENCY,
+    BUFFER_LATENCY,
+    ArrayShape,
+    GearboxPlan,
+    NetworkPlan,
+    plan_network,
+)
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_images
 from tests.support.slow import first_few
@@ -139,9 +146,9 @@ def test_latency_of_an_engine_is_the_documented_one(array: ArrayShape) -> None:
     (engine,) = plan.convolutions
     assert engine.window.output_pixels == 1
     run = _check(plan, random_images(whole, 1, 0))
-    # The write comes `latency` cycles after a pass has ended, and the output buffer takes one.
+    # The write comes `latency` cycles after a pass has ended, and the output buffer takes two.
     last_step = run.input_cycles[-1] + ARRIVE_LATENCY + engine.pass_cycles - 1
-    assert run.output_cycles[0] == last_step + engine.latency + 1
+    assert run.output_cycles[0] == last_step + engine.latency + BUFFER_LATENCY
     later = run.output_cycles[0] + (engine.passes - 1) * engine.pass_cycles
     assert run.output_cycles[-1] == later + engine.transfers_of_pass(engine.passes - 1) - 1
 
@@ -155,7 +162,7 @@ def test_a_pool_has_the_documented_latency() -> None:
     (engine,) = plan.engines
     run = _check(plan, random_images(network, 1, 0))
     last_step = run.input_cycles[-1] + ARRIVE_LATENCY + engine.pass_cycles - 1
-    assert run.output_cycles[0] == last_step + engine.latency + 1
+    assert run.output_cycles[0] == last_step + engine.latency + BUFFER_LATENCY
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 2)])

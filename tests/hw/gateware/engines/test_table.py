@@ -6,7 +6,7 @@ from amaranth.lib import data
 
 from systolith.gateware import Pipeline, TableEngine
 from systolith.network import ActType, Flatten, IntegerNetwork, Table, Tensor, forward
-from systolith.plan import MemoryKind, PlanError, TablePlan, plan_network
+from systolith.plan import BUFFER_LATENCY, MemoryKind, PlanError, TablePlan, plan_network
 from tests.support.pipeline_bench import PipelineBench
 from tests.support.stream_bench import run_stream, simulate
 
@@ -60,7 +60,7 @@ def test_a_transfer_passes_each_cycle_after_the_documented_latency() -> None:
     assert run.input_cycles == list(range(60)), "from the first cycle after reset"
     assert [
         end - start for start, end in zip(run.input_cycles, run.output_cycles, strict=True)
-    ] == [plan.latency + 1] * 60
+    ] == [plan.latency + BUFFER_LATENCY] * 60
 
 
 def test_channels_share_a_memory_where_the_pace_allows() -> None:
