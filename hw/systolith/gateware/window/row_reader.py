@@ -94,7 +94,8 @@ class RowReader(wiring.Component):
         columns = delay_payload(m, step.columns, tap_latency, "columns")
         address = Signal(range(plan.buffer_depth), reset_less=True)
         inside = rows.bit_select(tap.row, 1) & columns.bit_select(tap.column, 1)
-        inside = delay_payload(m, inside, 1 + RegisteredRam.LATENCY, "inside")
+        # A register resets the activations, not its complement, which would be a LUT in between.
+        outside = delay_payload(m, ~inside, 1 + RegisteredRam.LATENCY, "outside")
         m.d.comb += [
             table.address.eq(step.fold),
             store.write_enable.eq(self.write),
@@ -103,10 +104,10 @@ class RowReader(wiring.Component):
             store.read_address.eq(address),
         ]
         m.d.sync += address.eq(origin + tap.offset + pass_word)
-        acts = Mux(inside, store.read_data, self._fill_word())
+        acts = Mux(outside, self._fill_word(), store.read_data)
         m.d.comb += self.acts.eq(delay_payload(m, acts, 1, "acts"))
         if "outside" in plan.marks:
-            m.d.comb += self.marks.outside.eq(delay_payload(m, ~inside, 1, "outside"))
+            m.d.comb += self.marks.outside.eq(delay_payload(m, outside, 1, "outside_mark"))
         if "idle" in plan.marks:
             idle = delay_payload(m, tap.idle, 2 + RegisteredRam.LATENCY, "idle")
             m.d.comb += self.marks.idle.eq(idle)
