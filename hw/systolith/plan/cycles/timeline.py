@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from systolith.network import INPUT
-from systolith.plan.cycles import events
+from systolith.plan.cycles import events, records
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
@@ -104,12 +104,12 @@ def compute_timeline(graph: StageGraph, frames: int) -> Timeline:
     stages = {stage.name: stage for stage in graph.stages}
     sizes = [frames * _transfers(stages, edge) for edge in edges]
     begins = np.cumsum([0, *sizes])
-    streams = np.zeros(len(edges), dtype=events.STREAM)
+    streams = np.zeros(len(edges), dtype=records.STREAM)
     streams["begin"] = begins[:-1]
     entering = next(number for number, edge in enumerate(edges) if edge.source == INPUT)
     leaving = [number for number, edge in enumerate(edges) if edge.target is None]
     streams[entering]["offers"] = sizes[entering]
-    transfers = np.zeros(begins[-1], dtype=events.TRANSFER)
+    transfers = np.zeros(begins[-1], dtype=records.TRANSFER)
     model = _Tables(graph.stages, edges, frames).model(streams, transfers)
     events.evaluate_model(model, _neighbours(graph, edges))
     takes = streams["takes"].tolist()
@@ -143,7 +143,7 @@ def compute_timeline(graph: StageGraph, frames: int) -> Timeline:
 
 
 class _Tables:
-    """The arrays of :class:`events.Model` that describe stages."""
+    """The arrays of :class:`records.Model` that describe stages."""
 
     def __init__(self, stages: Sequence[StagePlan], edges: Sequence[Edge], frames: int) -> None:
         self.frames = frames
@@ -163,24 +163,24 @@ class _Tables:
             self.stages.append(self._stage(stage, into[stage.name], out_of[stage.name]))
         self.stages += [{"kind": events.SINK, "source": number} for number in into[None]]
 
-    def model(self, streams: NDArray[np.void], transfers: NDArray[np.void]) -> events.Model:
+    def model(self, streams: NDArray[np.void], transfers: NDArray[np.void]) -> records.Model:
         """Join the tables with the streams and their transfers."""
-        names = events.STAGE.names or ()
+        names = records.STAGE.names or ()
         rows = [tuple(fields.get(name, 0) for name in names) for fields in self.stages]
-        return events.Model(
-            stages=np.array(rows, dtype=events.STAGE),
+        return records.Model(
+            stages=np.array(rows, dtype=records.STAGE),
             streams=streams,
             transfers=transfers,
-            windows=np.concatenate(self.windows or [np.zeros(0, dtype=events.WINDOW)]),
+            windows=np.concatenate(self.windows or [np.zeros(0, dtype=records.WINDOW)]),
             pass_transfers=np.array(self.pass_transfers, dtype=np.int64),
-            groups=np.array(self.groups, dtype=events.GROUP),
-            queues=np.array(self.queues, dtype=events.QUEUE),
-            turns=np.array(self.turns, dtype=events.TURN),
+            groups=np.array(self.groups, dtype=records.GROUP),
+            queues=np.array(self.queues, dtype=records.QUEUE),
+            turns=np.array(self.turns, dtype=records.TURN),
             freed_at=np.zeros(self.freed_count, dtype=np.int64),
         )
 
     def _stage(self, stage: StagePlan, sources: list[int], sinks: list[int]) -> dict[str, int]:
-        """Describe a stage by fields of :data:`events.STAGE`; add its parts to the tables."""
+        """Describe a stage by fields of :data:`records.STAGE`; add its parts to the tables."""
         common = {"source": sources[0], "sink": sinks[0], "frames": self.frames}
         match stage:
             case ConvPlan() | PoolPlan() | BlockPlan():
@@ -270,7 +270,7 @@ class _Tables:
 def _windows(window: Window) -> NDArray[np.void]:
     """Pixels needed and freed by each window of a frame."""
     pairs = list(zip(window.needed(), window.freed(), strict=True))
-    return np.array(pairs, dtype=events.WINDOW)
+    return np.array(pairs, dtype=records.WINDOW)
 
 
 def _neighbours(graph: StageGraph, edges: Sequence[Edge]) -> Ints:
