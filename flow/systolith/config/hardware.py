@@ -13,6 +13,7 @@ from systolith.devices import (
     DEVICES,
     Budget,
     Device,
+    Family,
     Part,
     Resources,
     ToolSource,
@@ -147,6 +148,8 @@ class BuildSection(Section):
     """Time of the whole build; the best of the seeds that are finished by then counts."""
     tools: Annotated[ToolSource, Field(strict=False)] = ToolSource.AUTO
     """Where Yosys, nextpnr and packers come from."""
+    floorplan: bool = False
+    """Whether multipliers and block RAMs are pinned in the order of the data flow; ECP5 only."""
     baud: Annotated[int, Field(ge=1200)] = 1_000_000
     """Bits per second on the board's serial line."""
     check_netlist: Annotated[int, Field(ge=0)] = 0
@@ -176,6 +179,8 @@ class BuildSection(Section):
         device = DEVICES.get(self.device or "")
         if self.board in BOARDS:
             device = find_board(self.board).part.device
+        if self.floorplan and device is not None and device.family is not Family.ECP5:
+            yield f"{self.board or self.device}: a floorplan is for ECP5 devices only"
         placer = None if device is None else find_tools(device).placer
         if placer is not None and (problem := router_problem(self.router, placer)):
             yield f"{self.board or self.device}: {problem}"

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
+from systolith.build.floorplan import SITES, pin_engines
 from systolith.build.netlist import read_netlist
 from systolith.build.place_and_route import pack, place_and_route
 from systolith.build.result import BuildResult
@@ -95,6 +96,7 @@ def build_bitstream(
     router: Router = Router.AUTO,
     limit_s: float | None = None,
     tools: ToolSource = ToolSource.AUTO,
+    floorplan: Sequence[str] = (),
     constraints: Constraints | None = None,
     progress: ProgressCallback = no_progress,
 ) -> BuildResult:
@@ -125,13 +127,16 @@ def build_bitstream(
         Seconds that the build may take, synthesis included.
     tools : ToolSource
         Where the programs come from.
+    floorplan : sequence of str, optional
+        Engines in the order of the data flow: multipliers and block RAMs are pinned in this order.
+        ECP5 only.
     constraints : Constraints, optional
     progress : callable, optional
 
     Raises
     ------
     ValueError
-        If the device is for estimates only, or the router does not route it.
+        If the device is for estimates only, the router does not route it, or it has no floorplan.
     TooLargeError
         If the device has too few cells.
     OutOfTimeError
@@ -143,6 +148,8 @@ def build_bitstream(
         raise ValueError(f"{part.device.name} is for estimates only: nothing places on it")
     if problem := router_problem(router, placer):
         raise ValueError(f"{part.device.name}: {problem}")
+    if floorplan and part.device.name not in SITES:
+        raise ValueError(f"{part.device.name}: a floorplan is for ECP5 devices only")
     programs = check_programs(part.device, tools)
     deadline = Deadline.after(limit_s)
     folder.mkdir(parents=True, exist_ok=True)
@@ -155,6 +162,8 @@ def build_bitstream(
     # A bitstream of an earlier design must not remain if this build fails.
     bitstream.unlink(missing_ok=True)
     netlist = _synthesize_once(verilog, top, part.device, folder, report, programs, deadline)
+    if floorplan:
+        netlist = pin_engines(netlist, part.device, floorplan)
     text = netlist.read_text()
     attempts, replacements = choose_attempts(router, placer, text.count(CELL), seeds)
     done, total = 1, len(attempts) + 2

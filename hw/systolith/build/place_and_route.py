@@ -53,6 +53,7 @@ def place_and_route(
     Parameters
     ----------
     netlist : Path
+        ``{top}.json``, or ``{top}.pinned.json``.
     part : Part
     freq_mhz : float
         Target clock.
@@ -90,7 +91,7 @@ def place_and_route(
     arguments = [
         *placer.options(part),
         *(placer.files(name) if pins else ["--out-of-context"]),
-        *("--json", netlist.name, "--top", netlist.stem),
+        *("--json", netlist.name, "--top", netlist.name.partition(".")[0]),
         *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
         *("--router", router),
         *("--report", report.name, "--write", f"{name}.placed.json"),
