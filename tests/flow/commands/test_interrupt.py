@@ -120,6 +120,7 @@ def test_an_interrupted_build_ends_all_and_can_go_on(
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "run again to go on" in said
+    assert ("no seed was finished" in said) == (name == NEXTPNR)
     pids = _pids(fake.parent)
     assert len(pids) == expected
     assert _until(lambda: not any(map(_alive, pids)), 5.0)
