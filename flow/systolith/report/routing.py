@@ -10,9 +10,11 @@ __all__ = ["describe_estimate", "describe_routing"]
 
 def describe_estimate(routing: Mapping[str, Any]) -> str:
     """Say how long place and route will take, and what is known of such designs."""
-    doubt = "" if routing["known"] else "NOT SURE: "
+    late = routing.get("within_limit") is False
+    doubt = "NOT SURE: " if late or not routing["known"] else ""
     minutes = f"about {routing['minutes']:g} minutes with {routing['router']}"
-    return f"{doubt}{minutes}; {routing['basis']}"
+    limit = ", more than the time limit" if late else ""
+    return f"{doubt}{minutes}{limit}; {routing['basis']}"
 
 
 def describe_routing(placed: PlacedClock) -> str:

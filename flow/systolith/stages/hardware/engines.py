@@ -133,12 +133,14 @@ def estimate_fmax(
 
 
 def estimate_place_and_route(
-    plan: NetworkPlan, hardware: HardwareSection
+    plan: NetworkPlan, hardware: HardwareSection, build: BuildSection
 ) -> RoutingEstimate | None:
     """Estimate place and route on the device that is planned for; None without device or data."""
     if hardware.device is None:
         return None
-    return estimate_routing(plan.resources, DEVICES[hardware.device])
+    return estimate_routing(
+        plan.resources, DEVICES[hardware.device], limit_minutes=build.time_limit_minutes
+    )
 
 
 def select_engine_settings(hardware: HardwareSection, build: BuildSection) -> Inputs:

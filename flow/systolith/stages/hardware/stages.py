@@ -176,7 +176,7 @@ class HardwareStages:
             self.plan,
             clock_mhz=hardware.clock_mhz,
             fmax_mhz=fmax,
-            routing=estimate_place_and_route(self.plan, hardware),
+            routing=estimate_place_and_route(self.plan, hardware, build),
         )
 
     def _generate_inputs(self) -> Inputs:

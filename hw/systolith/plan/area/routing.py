@@ -38,15 +38,20 @@ class RoutingEstimate:
         Whether designs of this size, and of this share of the LUTs, have been routed.
     basis : str
         What the estimate rests on, in words.
+    within_limit : bool or None
+        Whether one seed takes at most the limit; None if there is none.
     """
 
     router: str
     minutes: float
     known: bool
     basis: str
+    within_limit: bool | None = None
 
 
-def estimate_routing(taken: Resources, device: Device) -> RoutingEstimate | None:
+def estimate_routing(
+    taken: Resources, device: Device, *, limit_minutes: float | None = None
+) -> RoutingEstimate | None:
     """Estimate place and route of a design on an ECP5; None for other families, without data.
 
     Parameters
@@ -54,11 +59,13 @@ def estimate_routing(taken: Resources, device: Device) -> RoutingEstimate | None
     taken : Resources
         Resources of the design.
     device : Device
+    limit_minutes : float, optional
+        Time limit of the build.
     """
     if device.family is not Family.ECP5:
         return None
     cells, share = taken.luts + taken.flip_flops, taken.luts / device.luts
-    seconds = SECONDS_PER_CELL * cells * (SLOWER if share >= FULL else 1.0)
+    minutes = SECONDS_PER_CELL * cells * (SLOWER if share >= FULL else 1.0) / 60
     beyond = []
     if cells > ROUTED_CELLS:
         beyond.append(
@@ -68,7 +75,8 @@ def estimate_routing(taken: Resources, device: Device) -> RoutingEstimate | None
         beyond.append(f"{share:.0%} of the LUTs; the most that has been routed is 82%")
     return RoutingEstimate(
         router="router2" if cells >= LARGE_CELLS else "router1",
-        minutes=round(seconds / 60, 1),
+        minutes=round(minutes, 1),
         known=not beyond,
         basis=" and ".join(beyond) or "designs of this size have been routed",
+        within_limit=None if limit_minutes is None else minutes <= limit_minutes,
     )

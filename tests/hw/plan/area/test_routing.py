@@ -27,7 +27,12 @@ def test_the_router_is_that_of_a_build() -> None:
 
 def test_sizes_that_have_not_been_routed_are_told() -> None:
     estimate = estimate_routing(Resources(luts=66_000, flip_flops=70_000), DEVICE)
-    assert estimate is not None and not estimate.known
+    assert estimate is not None and not estimate.known and estimate.within_limit is None
+    for limit, within in ((60, True), (5, False)):
+        limited = estimate_routing(
+            Resources(luts=66_000, flip_flops=70_000), DEVICE, limit_minutes=limit
+        )
+        assert limited is not None and limited.within_limit is within
     assert estimate.basis == (
         "136,000 LUTs and flip-flops; the most that has been routed is 42,000"
     )
