@@ -21,13 +21,14 @@ __all__ = [
     "GEARBOX",
     "REDUCE",
     "SINK",
+    "SPLIT",
     "evaluate_model",
 ]
 
-ENGINE, GEARBOX, COMBINE, REDUCE, CONCAT, FORK, SINK = range(7)
-"""Kinds of stages. One that combines takes a transfer of each of its two inputs and offers one; one
-that reduces offers one for all transfers of a pixel. A sink is a consumer of one of the network's
-outputs."""
+ENGINE, GEARBOX, SPLIT, COMBINE, REDUCE, CONCAT, FORK, SINK = range(8)
+"""Kinds of stages. One that splits offers several transfers for each that it takes. One that
+combines takes a transfer of each of its two inputs and offers one; one that reduces
+offers one for all transfers of a pixel. A sink is a consumer of one of the network's outputs."""
 
 
 @jit
@@ -132,6 +133,47 @@ def _change_width(stage: Record, model: Model) -> bool:
                 stage.number = 0
                 stage.pixel += 1
         progress = True
+    return progress
+
+
+@jit
+def _split(stage: Record, model: Model) -> bool:
+    """Take a transfer when one of two registers is empty; move its parts to two registers behind.
+
+    Of each pixel, `passes` transfers enter and `transfers_per_pixel` leave; all but the last one
+    have `capacity` parts.
+    """
+    source, sink = model.streams[stage.source], model.streams[stage.sink]
+    incoming, outgoing = model.transfers[source.begin :], model.transfers[sink.begin :]
+    progress, changes = False, True
+    while changes:
+        changes = False
+        number = source.takes
+        # Parts that have moved when the transfer before the last one has left its register.
+        pixel, group = divmod(number - 2, stage.passes)
+        end = pixel * stage.transfers_per_pixel
+        end += min((group + 1) * stage.capacity, stage.transfers_per_pixel)
+        if number < source.offers and (number < 2 or end <= sink.offers):
+            time = incoming[number].offered
+            if number:
+                time = max(time, incoming[number - 1].taken + 1)
+            if number >= 2:
+                time = max(time, outgoing[end - 1].offered)
+            incoming[number].taken = time
+            source.takes += 1
+            progress = changes = True
+        part = sink.offers
+        pixel, place = divmod(part, stage.transfers_per_pixel)
+        whole = pixel * stage.passes + place // stage.capacity
+        if whole < source.takes and part - 2 < sink.takes:
+            time = incoming[whole].taken + stage.latency
+            if part:
+                time = max(time, outgoing[part - 1].offered + 1)
+            if part >= 2:
+                time = max(time, outgoing[part - 2].taken + 2)
+            outgoing[part].offered = time
+            sink.offers += 1
+            progress = changes = True
     return progress
 
 
@@ -309,6 +351,8 @@ def evaluate_model(model: Model, neighbours: Ints) -> None:
                     progress = waiting[number] = True
             elif stage.kind == GEARBOX:
                 progress = _change_width(stage, model)
+            elif stage.kind == SPLIT:
+                progress = _split(stage, model)
             elif stage.kind == COMBINE:
                 # Pairs that are joined make room for others: evaluate again.
                 progress = waiting[number] = _combine(stage, model)

@@ -196,6 +196,14 @@ class _Tables:
                     "latency": 1,
                     "free_latency": 1,
                 }
+            case GearboxPlan() if stage.narrows:
+                return common | {
+                    "kind": events.SPLIT,
+                    "passes": stage.transfers_in,
+                    "transfers_per_pixel": stage.transfers_out,
+                    "capacity": stage.parts,
+                    "latency": stage.latency,
+                }
             case GearboxPlan() | SelectPlan():
                 first, groups = len(self.groups), list(_register_groups(stage))
                 self.groups += groups

@@ -12,12 +12,14 @@ __all__ = [
     "ENTRANCE_LATENCY",
     "FETCH_LATENCY",
     "FREE_LATENCY",
+    "GATHER_LATENCY",
     "MULTIPLIER_LATENCY",
     "PE_LATENCY",
     "POOL_LATENCY",
     "PREFETCHED",
     "READ_LATENCY",
     "ROUNDED_LATENCY",
+    "SPLIT_LATENCY",
     "SUM_LATENCY",
     "TABLE_LATENCY",
     "THRESHOLD_LATENCY",
@@ -70,6 +72,10 @@ BUFFER_LATENCY = 2
 """From a write into an output buffer to its offer."""
 CREDIT_LATENCY = 3
 """From an output transfer until a pass that needs its room may start."""
+GATHER_LATENCY = 1
+"""From the transfer that completes a wide one to the offer of that."""
+SPLIT_LATENCY = 2
+"""From a wide transfer to the offer of its first part."""
 DEEP_LATENCY = 4
 """From a transfer into a queue of block memory to its offer."""
 DEEP_ROOM_LATENCY = 2

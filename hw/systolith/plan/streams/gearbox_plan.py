@@ -6,6 +6,7 @@ from math import ceil
 
 from systolith.network import Tensor
 from systolith.plan.errors import PlanError
+from systolith.plan.sizes.latency import GATHER_LATENCY, SPLIT_LATENCY
 
 __all__ = ["GearboxPlan"]
 
@@ -58,6 +59,21 @@ class GearboxPlan:
     def transfers_out(self) -> int:
         """Output transfers per pixel."""
         return ceil(self.channels / self.lanes_out)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether transfers are split."""
+        return self.lanes_in > self.lanes_out
+
+    @property
+    def parts(self) -> int:
+        """Narrow transfers of a wide one."""
+        return max(self.lanes_in, self.lanes_out) // min(self.lanes_in, self.lanes_out)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the transfer that fills the register to the offer of the first output."""
+        return SPLIT_LATENCY if self.narrows else GATHER_LATENCY
 
     @property
     def cycles(self) -> int:

@@ -57,6 +57,7 @@ def test_the_narrow_side_never_waits(lanes_in: int, lanes_out: int, channels: in
     assert plan.cycles == max(inputs, outputs)
     narrow = run.input_cycles if lanes_in < lanes_out else run.output_cycles
     assert narrow == list(range(narrow[0], narrow[0] + len(narrow)))
-    assert run.output_cycles[0] - run.input_cycles[
-        -(-min(channels, lanes_out) // lanes_in) - 1
-    ] == (Gearbox.LATENCY)
+    assert (
+        run.output_cycles[0] - run.input_cycles[-(-min(channels, lanes_out) // lanes_in) - 1]
+        == plan.latency
+    )

@@ -54,9 +54,9 @@ def test_one_frame_by_hand() -> None:
     ("lanes_in", "lanes_out", "channels", "latency"),
     [
         (1, 4, 4, 3 + 1 + 3 * 4),  # four in, one out, four pixels
-        (4, 1, 4, 0 + 1 + 4 * 4 - 1),
+        (4, 1, 4, 0 + 2 + 4 * 4 - 1),
         (2, 6, 5, 2 + 1 + 3 * 3),
-        (6, 2, 5, 0 + 1 + 4 * 3 - 1),
+        (6, 2, 5, 0 + 2 + 4 * 3 - 1),
         (4, 4, 4, 0 + 1 + 3),
     ],
 )
