@@ -14,13 +14,14 @@ from amaranth.lib import wiring
 from systolith.bench import find_toolchain
 from systolith.bench.compile import QUICK_FLAGS, RUNTIME, place_runtime, run_make, run_verilator
 from systolith.emit import to_verilog
-from systolith.gateware import Multiplier, RegisteredRam, Technology
+from systolith.gateware import GatedSum, Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
 from tests.support.slow import first_few
 
+FILES = {Technology.ECP5: ("ecp5.v", "ecp5_fabric.v"), Technology.GOWIN: ("gowin.v",)}
 CELLS = {
-    technology: files("systolith.netlist").joinpath(f"{technology.value}.v").read_text()
-    for technology in (Technology.ECP5, Technology.GOWIN)
+    technology: "".join(files("systolith.netlist").joinpath(name).read_text() for name in names)
+    for technology, names in FILES.items()
 }
 CYCLES = 5000
 DRIVER = """
@@ -56,6 +57,7 @@ class Case:
     width: int
     undefined: str = "1'b0"
     """Whether the output that comes two cycles later means nothing."""
+    clocked: bool = True
 
 
 def _differences(cases: Sequence[Case], folder: Path, made_of: Technology, cells: str) -> list[int]:
@@ -68,7 +70,8 @@ def _differences(cases: Sequence[Case], folder: Path, made_of: Technology, cells
             modules.append(to_verilog(form, name, technology))
             outputs.append(f"{name}_out")
             pairs.append(f"wire [{case.width - 1}:0] {outputs[-1]};")
-            ports = f".clk(clk), .rst(1'b0), {case.ports}, .{case.output}({outputs[-1]})"
+            clock = ".clk(clk), .rst(1'b0), " if case.clocked else ""
+            ports = f"{clock}{case.ports}, .{case.output}({outputs[-1]})"
             pairs.append(f"{name} {name}({ports});")
         pairs.append(f"reg u1_{number}, u2_{number};")
         pairs.append(f"always @(posedge clk) u1_{number} <= {case.undefined};")
@@ -135,6 +138,32 @@ FACTORS = [
 SIZES = [(10, 72), (36, 512), (9, 2048), (18, 1024), (40, 16), (11, 1500), (1, 3), (64, 600)]
 
 
+TERMS = [
+    ((8, False), (9, False), (10, False)),
+    ((8, False), (9, False), (10, True)),
+    ((8, True), (9, True), (10, True)),
+    ((1, False), (5, True), (6, True)),
+    ((19, True), (14, True), (19, True)),
+]
+
+
+def _gated_sum(
+    left: tuple[int, bool], right: tuple[int, bool], o: tuple[int, bool], negative: bool
+) -> Case:
+    first, second = (
+        GatedSum(Shape(*left), Shape(*right), Shape(*o), negative=negative) for _ in range(2)
+    )
+    ports = (
+        f".left(stimulus[{left[0] - 1}:0]), .right(stimulus[{31 + right[0]}:32]), "
+        ".left_on(stimulus[62]), .right_on(stimulus[63])"
+    )
+    return Case(forms=(first, second), ports=ports, output="o", width=o[0], clocked=False)
+
+
+def _gated_sums() -> list[Case]:
+    return [_gated_sum(*terms, negative) for terms in TERMS for negative in (False, True)]
+
+
 def _multipliers() -> list[Case]:
     return [_multiplier(a, b) for a, b in FACTORS]
 
@@ -145,13 +174,16 @@ def _memories() -> list[Case]:
 
 @pytest.mark.parametrize("technology", CELLS)
 def test_cells_do_what_plain_verilog_does(technology: Technology, tmp_path: Path) -> None:
-    cases = _multipliers() + (_memories() if technology is Technology.ECP5 else [])
+    cases = _multipliers()
+    if technology is Technology.ECP5:
+        cases += _memories() + _gated_sums()
     assert _differences(cases, tmp_path, technology, CELLS[technology]) == [0] * len(cases)
 
 
 BREAKS = [
     (Technology.ECP5, _multipliers, "product = a * b", "product = a * b + 1"),
     (Technology.GOWIN, _multipliers, "ASIGN & A[8]", "A[8]"),
+    (Technology.ECP5, _gated_sums, "on0 ? CIN : made0", "CIN"),
     (Technology.ECP5, _memories, "(n % 2) * 9 +: 9", "9 +: 9"),
     (Technology.ECP5, _multipliers, "SIGNEDA & A17", "A17"),
     (Technology.ECP5, _multipliers, "output_register <= piped", "output_register <= product"),

@@ -154,4 +154,5 @@ class _Chains:
 
     def _bits(self, name: str, side: int) -> list[int | str]:
         cell = self.cells[name]
-        return cell["connections"].get(CARRY[cell["type"]][side], [])
+        bits = cell["connections"].get(CARRY[cell["type"]][side], [])
+        return [bit for bit in bits if bit != "x"]

@@ -23,7 +23,7 @@ from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
 from systolith.gateware.pipeline import Pipeline, make_stage
-from systolith.gateware.primitives import Multiplier, RegisteredRam
+from systolith.gateware.primitives import GatedSum, Multiplier, RegisteredRam
 from systolith.gateware.requantizing.requantizer import RequantizeLanes, Requantizer
 from systolith.gateware.requantizing.requantizer_parameters import RequantizerShape
 from systolith.gateware.requantizing.thresholds import ThresholdLanes, threshold_tables
@@ -52,6 +52,7 @@ __all__ = [
     "DoubleBuffer",
     "Fork",
     "FreedPixels",
+    "GatedSum",
     "GatherArray",
     "GatherPE",
     "Gearbox",

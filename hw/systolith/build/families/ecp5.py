@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+from systolith.build.families.carry_chains import shorten_chains
 from systolith.build.families.tools import FamilyTools, Placer
 from systolith.devices import Constraints, Part
 
@@ -57,5 +58,6 @@ ECP5 = FamilyTools(
         ),
         bitstream=".bit",
     ),
+    finish=shorten_chains,
 )
 """Yosys, nextpnr-ecp5 and Project Trellis."""

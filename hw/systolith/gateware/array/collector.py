@@ -1,11 +1,12 @@
 """From the columns' sums to transfers: accumulate over the folds, then align."""
 
-from amaranth import Array, Module, Mux, Signal, signed
+from amaranth import Array, C, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.counting import count_laps
 from systolith.gateware.delay import delay, delay_payload
+from systolith.gateware.primitives import sum_gated
 from systolith.plan import ConvPlan
 
 __all__ = ["Collector"]
@@ -67,7 +68,10 @@ class Collector(wiring.Component):
             acc = Signal(signed(plan.acc_bits), name=f"acc_{number}", reset_less=True)
             total = Signal(signed(plan.acc_bits), name=f"total_{number}")
             hold = Signal(signed(plan.acc_bits), name=f"hold_{number}", reset_less=True)
-            m.d.comb += total.eq(Mux(first, psum, acc + psum))
+            kept, added = (acc, ~first), (psum, C(1))
+            m.d.comb += total.eq(
+                sum_gated(platform, m, f"sum_{number}", kept, added, total.shape())
+            )
             m.d.sync += acc.eq(total)
             with m.If(last):
                 m.d.sync += hold.eq(total)

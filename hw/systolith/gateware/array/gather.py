@@ -121,7 +121,7 @@ class GatherPE(wiring.Component):
         act = delay_payload(m, Mux(valid[-1], fetched, plan.input.type.zero_point), 1, "act")
         weight = delay_payload(m, kept.weight[0], len(valid) + 1, "weight")
         if plan.multiplier_kind is MultiplierKind.LUT:
-            product = multiply_in_luts(m, act, weight, "product")
+            product = multiply_in_luts(platform, m, act, weight, "product")
         else:
             product = multiply(platform, m, "multiplier", act, weight)
         psum = (self.psum_i[0] + product)[: plan.acc_bits]

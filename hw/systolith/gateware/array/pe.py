@@ -1,16 +1,14 @@
 """The processing element: select, multiply, add, pass on."""
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
-from amaranth import C, Module, Mux, Value, signed, unsigned
+from amaranth import C, Cat, Module, Shape, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
 from systolith.gateware.delay import delay_payload
-from systolith.gateware.primitives import multiply
+from systolith.gateware.primitives import multiply, sum_gated
 from systolith.network import ActType
 from systolith.plan import ConvPlan, MultiplierKind, SingleBits
 
@@ -111,6 +109,10 @@ class PEShape:
         return f"{select}_w{self.weight_bits}{packed}_a{self.act.bits}_s{self.acc_bits}{turn}{lut}"
 
 
+_Term = tuple[Value, Value | None]
+"""A value, and a bit that is still to be added to it, if any."""
+
+
 class PE(wiring.Component):
     """One processing element of a systolic array.
 
@@ -169,31 +171,33 @@ class PE(wiring.Component):
         lane = shape.act.bits if shape.turn else 0
         moved = self.acts_i.as_value().rotate_right(lane)
         m.d.comb += self.acts_o.eq(delay_payload(m, moved, 1, "acts"))
-        products: list[list[Value]] = []
+        products: list[list[_Term]] = []
         for number in range(shape.multipliers):
             kept = self.weights[number]
             selected = self.acts_i[kept.index] if shape.index_bits else self.acts_i[0]
             act = delay_payload(m, selected, 1, f"act_{number}")
-            if shape.kind is MultiplierKind.LUT:
-                products.append(
-                    [
-                        multiply_in_luts(
-                            m, act, delay_payload(m, weight, 1, f"weight_{number}_{p}"), f"sum_{p}"
-                        )
-                        for p, weight in enumerate(kept.weight)
-                    ]
-                )
-            else:
-                products.append(self._by_multiplier(platform, m, act, kept.weight, number))
+            by = self._by_luts if shape.kind is MultiplierKind.LUT else self._by_multiplier
+            products.append(by(platform, m, act, kept.weight, number))
         for filter_ in range(shape.packed):
-            total = _tree(m, [product[filter_] for product in products], "tree")
-            psum = (self.psum_i[filter_] + total)[: shape.acc_bits]
+            total, carry = _tree(m, [product[filter_] for product in products], "tree")
+            psum = _add(self.psum_i[filter_], total, carry)[: shape.acc_bits]
             m.d.comb += self.psum_o[filter_].eq(delay_payload(m, psum, 1, f"psum_{filter_}"))
         return m
 
+    def _by_luts(
+        self, platform: object, m: Module, act: Value, weights: data.View, number: int
+    ) -> list[_Term]:
+        """Compute each product of an activation in a tree of adders."""
+        terms: list[_Term] = []
+        for filter_, weight in enumerate(weights):
+            name = f"{number}_{filter_}"
+            operand = delay_payload(m, weight, 1, f"weight_{name}")
+            terms.append((multiply_in_luts(platform, m, act, operand, f"product_{name}"), None))
+        return terms
+
     def _by_multiplier(
         self, platform: object, m: Module, act: Value, weights: data.View, number: int
-    ) -> list[Value]:
+    ) -> list[_Term]:
         """Compute all products of an activation in one multiplier."""
         bits = self.shape.product_bits
         operand = delay_payload(m, _pack(weights, bits), 1, f"weight_{number}")
@@ -201,24 +205,47 @@ class PE(wiring.Component):
         return [_unpack(product, filter_, bits) for filter_ in range(self.shape.packed)]
 
 
-def multiply_in_luts(m: Module, act: Value, weight: Value, name: str) -> Value:
+def multiply_in_luts(platform: object, m: Module, act: Value, weight: Value, name: str) -> Value:
     """Multiply by a tree of adders; the weight's highest bit has a negative value.
 
-    Each level of the tree ends in a register: ``plan.multiply_latency`` cycles in all.
+    Each leaf adds the activation for two bits of the weight. Each level of the tree ends in a
+    register: ``plan.multiply_latency`` cycles in all.
     """
-    *low, high = [Mux(bit, act.shift_left(place), 0) for place, bit in enumerate(weight)]
-    # A difference takes one carry chain, a sum with a negated term two.
-    partner = low.pop() if len(low) % 2 else C(0)
-    leaves = [low[i] + low[i + 1] for i in range(0, len(low), 2)] + [partner - high]
-    return _tree(m, [delay_payload(m, leaf, 1, name) for leaf in leaves], name)
+    leaves: list[_Term] = []
+    for place in range(0, len(weight), 2):
+        low, *high = weight[place : place + 2]
+        terms = ((act, low), (act.shift_left(1), high[0])) if high else ((C(0), C(0)), (act, low))
+        negative = place + 2 >= len(weight)
+        shape = Shape(len(act) + 2, signed=negative or act.shape().signed)
+        leaf = sum_gated(platform, m, f"{name}_{place}", *terms, shape, negative=negative)
+        leaves.append((delay_payload(m, leaf, 1, name).shift_left(place), None))
+    return _tree(m, leaves, name)[0]
 
 
-def _tree(m: Module, terms: list[Value], name: str) -> Value:
+def _tree(m: Module, terms: list[_Term], name: str) -> _Term:
     """Add terms in pairs with a register after each level; a single term passes."""
     while len(terms) > 1:
-        pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
-        terms = [delay_payload(m, reduce(add, pair), 1, name) for pair in pairs]
+        terms = [_join(m, terms[first : first + 2], name) for first in range(0, len(terms), 2)]
     return terms[0]
+
+
+def _join(m: Module, terms: list[_Term], name: str) -> _Term:
+    """Add one or two terms. An adder has one carry input, so a second bit stays to be added."""
+    (total, carry), *others = terms
+    for value, second in others:
+        if carry is None:
+            carry, second = second, None
+        total, carry = _add(total, value, carry), second
+    left = None if carry is None else delay_payload(m, carry, 1, f"{name}_carry")
+    return delay_payload(m, total, 1, name), left
+
+
+def _add(first: Value, second: Value, carry: Value | None) -> Value:
+    """Add two signed values, and a bit as the carry that comes out of one more place below."""
+    if carry is None:
+        return first + second
+    total = Cat(carry, first).as_signed() + Cat(carry, second).as_signed()
+    return total[1:].as_signed()
 
 
 def _pack(weights: data.View, product_bits: int) -> Value:
@@ -230,8 +257,7 @@ def _pack(weights: data.View, product_bits: int) -> Value:
     return first
 
 
-def _unpack(product: Value, number: int, product_bits: int) -> Value:
-    """Extract product `number`; a negative product has borrowed 1 from the next."""
+def _unpack(product: Value, number: int, product_bits: int) -> _Term:
+    """Extract product `number`; a negative product below has borrowed 1, which is to be added."""
     low, high = number * product_bits, (number + 1) * product_bits
-    own = product[low:high].as_signed()
-    return own + product[low - 1] if number else own
+    return product[low:high].as_signed(), product[low - 1] if number else None
