@@ -19,7 +19,8 @@ from systolith.devices.budget import BLOCK_18K, ICE40_BLOCK, BlockRam, Budget
 __all__ = ["DEVICES", "LARGE_CELLS", "ROUTABLE_PERCENT", "Device", "Family"]
 
 ROUTABLE_PERCENT = 80
-"""Share of the LUTs that a plan may take; placement and routing need the rest."""
+"""Share of the LUTs, and of as many flip-flops, that a plan may take; placement and routing need
+the rest."""
 LARGE_CELLS = 40_000
 """LUTs and flip-flops of a design from which nextpnr's router 2 is taken.
 
@@ -88,10 +89,14 @@ class Device:
             dsps=self.dsps,
             luts=self.luts * self.usable_percent // 100,
             block_rams=self.block_rams,
-            flip_flops=self.ffs * SCARCE_PERCENT // 100 if self.ffs < self.luts else None,
+            flip_flops=self.ffs * self._flip_flop_percent // 100,
             block=self.block,
             distributed=self.distributed,
         )
+
+    @property
+    def _flip_flop_percent(self) -> int:
+        return SCARCE_PERCENT if self.ffs < self.luts else ROUTABLE_PERCENT
 
 
 def _ecp5(size: str, luts: int, dsps: int, block_rams: int) -> Device:

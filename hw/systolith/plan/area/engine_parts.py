@@ -7,6 +7,7 @@ counted separately, so that engines that differ only in these kinds share all ot
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
+from math import ceil
 
 from systolith.plan.area.lane_parts import window_parts
 from systolith.plan.area.parts import (
@@ -14,6 +15,7 @@ from systolith.plan.area.parts import (
     Parts,
     add_parts,
     buffer_parts,
+    chain_luts,
     join_parts,
     select_luts,
 )
@@ -24,9 +26,6 @@ from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
 
 __all__ = ["BY_PART", "COMMON", "EnginePart", "PartsOf"]
-
-TREE_BITS = 2
-"""Average number of extra bits of the sums of an adder tree over their terms."""
 
 
 class EnginePart(Enum):
@@ -76,12 +75,11 @@ def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     if plan.single_bits is not None:
         return parts
     if plan.multiplier_kind is MultiplierKind.LUT:
-        act_bits = plan.input.type.bits
-        parts["multiplied bits"] = (
-            products * plan.packed * plan.weight_bits * (act_bits + TREE_BITS)
-        )
+        chains = sum(map(chain_luts, _summed_bits(plan)))
+        parts["multiplied bits"] = products * plan.packed * chains
     elif plan.packed > 1:
-        parts["packed bits"] = products * _product_bits(plan)
+        # The narrower weight's sign is subtracted from the other weight.
+        parts["packed bits"] = products * chain_luts(plan.weight_bits + 1)
     return parts
 
 
@@ -128,8 +126,8 @@ def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
     parts = _output(plan)[1]
     if plan.multiplier_kind is MultiplierKind.DSP or plan.single_bits is not None:
         return parts
-    array, width = plan.array, plan.weight_bits * (plan.input.type.bits + TREE_BITS)
-    return parts + Counter({"multiplied bits": array.total * plan.packed * width})
+    registers = sum(_summed_bits(plan))
+    return parts + Counter({"multiplied bits": plan.array.total * plan.packed * registers})
 
 
 def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
@@ -171,6 +169,18 @@ def _counting_luts(bits: int) -> int:
     """LUTs that compare and count the bits of a PE: two for each adder of three bits."""
     tree = count_tree(bits)
     return bits + 2 * tree.adders + tree.width * tree.adds_rows
+
+
+def _summed_bits(plan: ConvPlan) -> list[int]:
+    """Widths of the sums that a product in LUTs takes: one for two bits of the weight, a tree."""
+    act_bits, apart = plan.input.type.bits, 2
+    sums = [act_bits + 2] * ceil(plan.weight_bits / 2)
+    level = len(sums)
+    while level > 1:
+        # The lowest bits of the lower term pass by.
+        sums += [act_bits + apart + 1] * (level // 2)
+        level, apart = ceil(level / 2), 2 * apart
+    return sums
 
 
 def _product_bits(plan: ConvPlan) -> int:

@@ -11,6 +11,7 @@ __all__ = [
     "Parts",
     "add_parts",
     "buffer_parts",
+    "chain_luts",
     "counter_bits",
     "join_parts",
     "queue_parts",
@@ -40,6 +41,11 @@ def join_parts(*several: LutsAndFlipFlops) -> LutsAndFlipFlops:
 def counter_bits(count: int) -> int:
     """Width of a counter."""
     return (count - 1).bit_length()
+
+
+def chain_luts(bits: int) -> int:
+    """LUTs of a carry chain: pairs of bits, and one place for the first carry."""
+    return bits + (1 if bits % 2 else 2)
 
 
 def select_luts(parts: int) -> int:
