@@ -25,6 +25,7 @@ from systolith.plan.engines.multiply_plan import MultiplyPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.sizes.latency import REFILL_LATENCY
 from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 from systolith.plan.sizes.requantizer_widths import zeros_at_end
 from systolith.plan.sizes.workload import Workload, image_of, window_of
@@ -65,9 +66,14 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         case Feed.GATHERED:
             group = lanes or work.channels
             words = work.channels // group
+    window = work.window
+    pixels = window.pixels_to_hold(
+        latency=REFILL_LATENCY + array.rows,
+        cycles=window.output_pixels * pass_cycles * ceil(work.filters / width),
+    )
     return ConvPlan(
         name=work.name,
-        window=work.window,
+        window=window,
         input=work.image,
         output=work.output,
         feed=work.feed,
@@ -80,7 +86,7 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         lanes_out=least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
         weight_bits=work.weight_bits,
         acc_bits=work.acc_bits,
-        buffer_depth=power_of_two(work.window.steady_span * words),
+        buffer_depth=power_of_two(pixels * words),
         requantizer=work.requantizer,
         single_bits=work.single_bits,
         multiplier_kind=MultiplierKind.DSP if work.single_bits is None else MultiplierKind.LUT,
@@ -99,13 +105,16 @@ def plan_pool(
     Padding and upsampling are maxima over windows of one pixel.
     """
     window, output = window_of(network, layer), network.tensors[layer.name]
-    image = image_of(network, layer)
+    image, words = image_of(network, layer), output.shape[0] // lanes
+    pixels = window.pixels_to_hold(
+        latency=REFILL_LATENCY, cycles=max(window.output_pixels, window.input_pixels) * words
+    )
     made = PoolPlan(
         name=layer.name,
         window=window,
         input=image,
         output=output,
-        buffer_depth=power_of_two(window.steady_span * (output.shape[0] // lanes)),
+        buffer_depth=power_of_two(pixels * words),
         lanes=lanes,
         fill=layer.fill(image.type) if isinstance(layer, Pad2d) else image.type.low,
     )

@@ -42,8 +42,7 @@ class SplitWindow(Window):
             for column in range(columns):
                 yield row // self.rows * self.width + (column + 1 if last else 0)
 
-    @property
-    def steady_span(self) -> int:
+    def pixels_to_hold(self, *, latency: int, cycles: int) -> int:
         """Pixels of two rows: one is read while the next arrives."""
         return 2 * self.width
 

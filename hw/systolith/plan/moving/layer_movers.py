@@ -15,6 +15,7 @@ from systolith.plan.engines.layer_engines import divisors, power_of_two
 from systolith.plan.moving.block_plan import BlockPlan, SplitWindow
 from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan, least_block
+from systolith.plan.sizes.latency import REFILL_LATENCY
 from systolith.plan.sizes.memory import MemoryKind
 from systolith.plan.sizes.window import Window
 from systolith.plan.sizes.workload import image_of
@@ -76,14 +77,17 @@ def _plan_blocks(
         window = SplitWindow(height=height, width=width, kernel=(1, 1), rows=rows)
     else:
         window = Window(height=height, width=width, kernel=layer.sides, stride=layer.sides)
+    pace = max(window.output_pixels, window.input_pixels)
     for lanes in divisors(min(channels, output.shape[0])):
+        words = channels // lanes
+        pixels = window.pixels_to_hold(latency=REFILL_LATENCY, cycles=pace * words)
         for memory in windows:
             yield BlockPlan(
                 name=layer.name,
                 window=window,
                 input=image,
                 output=output,
-                buffer_depth=power_of_two(window.steady_span * (channels // lanes)),
+                buffer_depth=power_of_two(pixels * words),
                 lanes=lanes,
                 rows=rows,
                 columns=columns,

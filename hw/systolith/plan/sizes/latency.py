@@ -18,6 +18,7 @@ __all__ = [
     "POOL_LATENCY",
     "PREFETCHED",
     "READ_LATENCY",
+    "REFILL_LATENCY",
     "ROUNDED_LATENCY",
     "SPLIT_LATENCY",
     "SUM_LATENCY",
@@ -33,6 +34,8 @@ READ_LATENCY = 7
 """From the issue of a step to the activations at column 0 of row 0."""
 FREE_LATENCY = 4
 """From the issue of a pixel's last step in row 0 until the window's writer knows of the room."""
+REFILL_LATENCY = ARRIVE_LATENCY + FREE_LATENCY
+"""From a pixel's last step in row 0 until a pass may read what arrived in its place, at best."""
 FETCH_LATENCY = 1
 """A PE that gathers reads its window one cycle later than a row reads its memory."""
 

@@ -7,6 +7,9 @@ buffer holds the pixels from the oldest that a later window reads to the newest 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
+
+import numpy as np
 
 from systolith.network import Padding
 
@@ -156,16 +159,40 @@ class Window:
         freed = [0, *self.freed()]
         return max(needed - free for needed, free in zip(self.needed(), freed, strict=False))
 
-    @property
+    @cached_property
     def steady_span(self) -> int:
+        """Most pixels to hold if pixels arrive, and windows are computed, at an even pace.
+
+        Each window is computed as long after the first as its place in the frame says, so that even
+        the most urgent one has its pixels. A stage that works as early as it can holds no more.
+        """
+        windows = self.output_pixels
+        pace = self.input_pixels / windows
+        number = np.arange(windows)
+        needed = np.fromiter(self.needed(), np.int64, windows)
+        freed = np.fromiter(self.freed(), np.int64, windows)
+        behind = (needed - number * pace).max()
+        held = (number + 1) * pace + behind - np.concatenate([[0], freed[:-1]])
+        return max(self.span, ceil(held.max()))
+
+    def pixels_to_hold(self, *, latency: int, cycles: int) -> int:
         """Pixels to hold so that windows never wait if pixels arrive at an even pace.
 
-        While one output row is computed, the pixels for the next row must fit beside those in use.
-        So must the pixels that arrive while windows in the padding need no new ones.
+        An even pace on both sides suffices. So do the pixels for the next output row beside those
+        in use, and those that arrive while windows in the padding need no new ones.
+
+        Parameters
+        ----------
+        latency : int
+            Cycles from the end of a window until pixels in its place can be read.
+        cycles : int
+            Cycles per frame.
         """
         top, bottom, _, _ = self.padding
-        ahead = max(self.stride[0], top + bottom) * self.width + self.stride[1]
-        return min(self.span + ahead, 2 * self.input_pixels)
+        row = max(self.stride[0], top + bottom) * self.width + self.stride[1]
+        arriving = ceil(latency * self.input_pixels / cycles) + 1
+        most = min(self.steady_span + arriving, self.span + row)
+        return min(most, 2 * self.input_pixels)
 
 
 def _inside(start: int, taps: int, distance: int, size: int) -> tuple[int, ...]:
