@@ -30,7 +30,7 @@ from systolith.network import (
     Requantize,
     Tensor,
 )
-from systolith.plan import ArrayShape, ConvPlan, MemoryKind, plan_network
+from systolith.plan import ArrayShape, ConvPlan, WeightMemory, plan_network
 
 RESULTS = Path(__file__).parent / "results"
 CHANNELS, FILTERS, SIZE = 64, 64, 8
@@ -51,10 +51,10 @@ class Alone(wiring.Component):
         m.submodules.array = array = self.array
         for row in range(array.plan.array.rows):
             acts = delay_payload(m, self.acts[row].as_value(), 1, f"acts_{row}")
-            m.d.comb += [
-                array.acts[row].eq(data.View(self.acts[row].shape(), acts)),
-                array.address[row].eq(delay_payload(m, self.address[row], 1, f"address_{row}")),
-            ]
+            m.d.comb += array.acts[row].eq(data.View(self.acts[row].shape(), acts))
+        for number, address in enumerate(self.address):
+            own = delay_payload(m, address, 1, f"address_{number}")
+            m.d.comb += array.address[number].eq(own)
         for column, psum in enumerate(array.psums):
             m.d.sync += self.psums[column].eq(psum)
         return m
@@ -85,7 +85,7 @@ def measure(rows: int, columns: int, speed: int, seeds: int, folder: Path) -> di
     network = layer()
     array = ArrayShape(rows=rows, columns=columns)
     (plan,) = plan_network(network, arrays={"conv": array}).convolutions
-    plan = replace(plan, weight_memory=MemoryKind.BLOCK)
+    plan = replace(plan, weight_memory=WeightMemory())
     contents = ConvContents.of(plan, network["conv"], loadable=False)
     folder.mkdir(parents=True, exist_ok=True)
     verilog = to_verilog(Alone(plan, contents), TOP, Technology.ECP5)

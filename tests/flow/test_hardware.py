@@ -120,7 +120,7 @@ def test_the_report_has_what_each_engine_takes_and_the_budget(tmp_path: Path) ->
     ):
         assert row["multiplier_kind"] == engine.multiplier_kind.value
         assert row["packed"] == engine.array.packed
-        assert row["weight_memory"] == engine.weight_memory.value
+        assert row["weight_memory"] == engine.weight_memory.kind.value
         assert row["window_memory"] == engine.window_memory.value
         assert row["idle"] == 1 - engine.cycles / plan.cycles_per_frame
         assert row["bottleneck"] == (engine.cycles == plan.cycles_per_frame)

@@ -165,7 +165,7 @@ def _row(plan: NetworkPlan, stage: StagePlan) -> EngineRow:
         array=f"{shape.rows}x{shape.columns}x{shape.multipliers}" if shape else "",
         multiplier_kind=stage.multiplier_kind.value if isinstance(stage, ConvPlan) else "",
         packed=shape.packed if shape else 0,
-        weight_memory=stage.weight_memory.value if isinstance(stage, ConvPlan) else "",
+        weight_memory=stage.weight_memory.kind.value if isinstance(stage, ConvPlan) else "",
         window_memory=stage.window_memory.value if isinstance(stage, ConvPlan | PoolPlan) else "",
         **asdict(plan.resources_of(stage)),
         lanes=f"{stage.lanes_in} -> {stage.lanes_out}",

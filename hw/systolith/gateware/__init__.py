@@ -3,7 +3,8 @@
 from systolith.gateware.array.collector import Collector
 from systolith.gateware.array.gather import GatherArray, GatherPE
 from systolith.gateware.array.pe import PE, PEShape
-from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
+from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
+from systolith.gateware.array.weight_words import weight_tables
 from systolith.gateware.cells import CellLibrary, Technology, technology_for
 from systolith.gateware.engines.add import AddEngine
 from systolith.gateware.engines.arg_max import ArgMaxEngine

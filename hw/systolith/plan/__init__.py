@@ -47,6 +47,7 @@ from systolith.plan.sizes.requantizer_widths import (
 )
 from systolith.plan.sizes.sums import fold_bias
 from systolith.plan.sizes.threshold_search import ThresholdSearch, memory_of
+from systolith.plan.sizes.weight_memory import WeightMemory, WeightTile
 from systolith.plan.sizes.window import Window
 from systolith.plan.sizes.workload import (
     Workload,
@@ -116,6 +117,8 @@ __all__ = [
     "Tap",
     "ThresholdSearch",
     "Timeline",
+    "WeightMemory",
+    "WeightTile",
     "Window",
     "WindowedEngine",
     "Workload",

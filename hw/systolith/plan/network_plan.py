@@ -248,11 +248,8 @@ def plan_network(
     beyond = Resources()
     while True:
         engines = choose_engines(options, budget, cycles=cycles, taken=beyond)
-        for doublings in range(MOST_DOUBLINGS):
-            graph = _join(network, engines, doublings)
-            plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
-            if plan.steady_interval == plan.cycles_per_frame:
-                break
+        graph = _join(network, engines)
+        plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
         if not any(budget.exceeded(plan.resources)):
             return plan
         # Only now are the depths of window buffers and queues known: reserve resources for them.
@@ -260,19 +257,12 @@ def plan_network(
         beyond = beyond.at_least(plan.resources.without(used))
 
 
-def _join(
-    network: IntegerNetwork, engines: Sequence[EnginePlan], doublings: int = 0
-) -> StageGraph:
-    """Join engines by streams, and size window buffers and queues.
-
-    An engine that waits for no room by itself may do so where pixels arrive unevenly. So the caller
-    can have all window buffers doubled.
-    """
+def _join(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
+    """Join engines by streams, and size window buffers and queues."""
     pace = max((engine.cycles for engine in engines), default=0)
     engines = match_lanes(network, engines, pace)
     sized = [
-        _size_window(engine, doublings) if isinstance(engine, WindowedEngine) else engine
-        for engine in engines
+        _size_window(engine) if isinstance(engine, WindowedEngine) else engine for engine in engines
     ]
     return size_queues(join_engines(network, sized, pace))
 
@@ -296,9 +286,8 @@ def _goal_problems(
         yield f"cycles per frame must be an integer of at least 1, got {cycles!r}"
 
 
-def _size_window(engine: WindowedEngine, doublings: int) -> WindowedEngine:
-    """Double the window buffer, then until, by the cycle model, the engine never waits for room."""
-    engine = replace(engine, buffer_depth=engine.buffer_depth << doublings)
+def _size_window(engine: WindowedEngine) -> WindowedEngine:
+    """Double the window buffer until, by the cycle model, the engine never waits for room."""
     for _ in range(MOST_DOUBLINGS):
         ends = compute_timeline(StageGraph.chain([engine]), STEADY_FRAMES).last_output
         if ends[-1] - ends[STEADY_FRAMES // 2] <= engine.cycles * (STEADY_FRAMES // 2 - 1):

@@ -51,6 +51,7 @@ from systolith.plan import (
     MemoryKind,
     MultiplierKind,
     NetworkPlan,
+    WeightMemory,
     Workload,
     plan_network,
     scale_bits,
@@ -60,10 +61,12 @@ from systolith.plan import (
 __all__ = ["CONTENTS", "Case", "draw_case"]
 
 STALLS = {stalls.name: stalls for stalls in PATTERNS}
-LAYER_SETS = ("lookup", "distributed_weights", "distributed_windows")
+LAYER_SETS = ("lookup", "distributed_weights", "distributed_windows", "shared_weights")
 """Attributes of a case that name layers."""
 MOST_ROWS, MOST_COLUMNS, MOST_MULTIPLIERS = 12, 8, 8
 MOST_FRAMES = 3
+SHARED_TILE = (2, 3)
+"""Rows and columns of PEs that share a memory of weights."""
 MAX_SEED = 9999
 CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
@@ -78,6 +81,7 @@ CONTENTS = (
         "packed",
         "look-up multipliers",
         "distributed memories",
+        "shared memories",
         "power-of-two scale",
     ),
     *(
@@ -113,9 +117,9 @@ class Case:
         Values of the input's type.
     arrays : mapping of str to ArrayShape
         Array shapes by layer. The planner chooses those of other layers.
-    lookup, distributed_weights, distributed_windows : tuple of str
-        Layers with multipliers made of adders, with distributed weight memories, and with
-        distributed window buffers.
+    lookup, distributed_weights, distributed_windows, shared_weights : tuple of str
+        Layers with multipliers made of adders, with distributed weight memories, with distributed
+        window buffers, and with weight memories that neighbouring PEs share.
     reloadable : bool
         Whether the design is reloadable; nothing is loaded.
     stalls : str
@@ -130,6 +134,7 @@ class Case:
     lookup: tuple[str, ...] = ()
     distributed_weights: tuple[str, ...] = ()
     distributed_windows: tuple[str, ...] = ()
+    shared_weights: tuple[str, ...] = ()
     reloadable: bool = False
     stalls: str = "random"
     seed: int = 0
@@ -158,10 +163,11 @@ class Case:
         """Return an engine with the multipliers and memories of this case."""
         memory = {True: MemoryKind.DISTRIBUTED, False: MemoryKind.BLOCK}
         multiplier = MultiplierKind.LUT if plan.name in self.lookup else plan.multiplier_kind
+        tile = SHARED_TILE if plan.name in self.shared_weights else ()
         return replace(
             plan,
             multiplier_kind=multiplier,
-            weight_memory=memory[plan.name in self.distributed_weights],
+            weight_memory=WeightMemory(memory[plan.name in self.distributed_weights], *tile),
             window_memory=memory[plan.name in self.distributed_windows],
         )
 
@@ -188,7 +194,7 @@ class Case:
             settings = json.loads((folder / "case.json").read_text())
             arrays = {name: ArrayShape(**array) for name, array in settings.pop("arrays").items()}
             images = np.load(folder / "images.npy")
-            layers: dict[str, Any] = {name: tuple(settings.pop(name)) for name in LAYER_SETS}
+            layers: dict[str, Any] = {name: tuple(settings.pop(name, ())) for name in LAYER_SETS}
             return cls(network=network, images=images, arrays=arrays, **layers, **settings)
 
     def contents(self) -> Iterator[str]:
@@ -224,6 +230,7 @@ class Case:
         yield from (
             "distributed memories" for _ in {*self.distributed_weights, *self.distributed_windows}
         )
+        yield from ("shared memories" for _ in self.shared_weights)
         if len(self.network.outputs) > 1:
             yield "several outputs"
         if self.reloadable:

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
 from systolith.gateware.array.pe import PEShape, multiply_in_luts
-from systolith.gateware.array.pe_array import WeightTables
+from systolith.gateware.array.weight_words import WeightTables, deal_words
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
@@ -170,22 +170,27 @@ class GatherArray(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Chain steps and writes along the rows, and sums down the columns."""
         m = Module()
-        sums: list[object] = [0] * self.plan.array.columns
-        memories = []
-        for row in range(self.plan.array.rows):
+        plan, sums = self.plan, [0] * self.plan.array.columns
+        memories, weights = [], {}
+        tables = {
+            (tile.row, tile.column): (tile, table)
+            for tile, table in zip(plan.weight_tiles, self.tables, strict=True)
+        }
+        for row in range(plan.array.rows):
             step, write = self.step[row], self.write
-            for column in range(self.plan.array.columns):
-                table = self.tables[row][column]
-                memories.append(
-                    weights := ParameterMemory(
-                        table, loadable=self.loadable, kind=self.plan.weight_memory
+            for column in range(plan.array.columns):
+                if (row, column) in tables:
+                    tile, table = tables[row, column]
+                    memory = ParameterMemory(
+                        table, loadable=self.loadable, kind=plan.weight_memory.kind
                     )
-                )
-                m.submodules[table.name] = weights
-                pe = add_cell(platform, m, f"pe_{row}_{column}", GatherPE, self.plan)
+                    m.submodules[table.name] = memory
+                    memories.append(memory)
+                    m.d.comb += memory.address.eq(step.word)
+                    weights |= deal_words(m, tile, memory.word)
+                pe = add_cell(platform, m, f"pe_{row}_{column}", GatherPE, plan)
                 m.d.comb += [
-                    weights.address.eq(step.word),
-                    pe.weights.eq(weights.word),
+                    pe.weights.eq(weights[row, column]),
                     pe.step_i.eq(step),
                     pe.write_i.eq(write),
                     pe.psum_i.eq(sums[column]),

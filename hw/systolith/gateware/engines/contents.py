@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth.lib import data
 
-from systolith.gateware.array.pe_array import WeightTables, weight_tables
+from systolith.gateware.array.weight_words import WeightTables, weight_tables
 from systolith.gateware.parameters import ParameterTable
 from systolith.gateware.requantizing.requantizer_parameters import (
     RequantizerShape,
@@ -103,8 +103,7 @@ class ConvContents:
         """Yield the tables that a load fills, in order; with taps if the layer skips some."""
         if plan.skips_taps:
             yield from self.taps
-        for row in self.weights:
-            yield from row
+        yield from self.weights
         yield from self.parameters
 
 

@@ -165,10 +165,10 @@ class ConvEngine(wiring.Component):
                 reader.word.eq(group),
                 reader.step.eq(step),
                 array.acts[row].eq(reader.acts),
-                array.address[row].eq(
-                    delay(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
-                ),
             ]
+            if row in plan.tile_rows:
+                word = delay(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
+                m.d.comb += array.address[plan.tile_rows.index(row)].eq(word)
             if plan.marks:
                 m.d.comb += array.marks[row].eq(reader.marks)
             if row < plan.array.rows - 1:

@@ -54,8 +54,6 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
             "drained bits": plan.acc_bits * plan.lanes_out * select_luts(plan.drain_cycles),
         }
     )
-    if reloadable:
-        parts["loading"] = plan.weight_memories.load_luts
     if plan.feed is Feed.GATHERED:
         parts["gathered bits"] = pes * (_step_bits(plan) + plan.window.taps)
     else:
@@ -84,9 +82,15 @@ def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
 
 
 def _weight_luts(plan: ConvPlan, reloadable: bool) -> Parts:
-    if plan.weight_memory is MemoryKind.BLOCK:
-        return {}
-    return {"RAM" if reloadable else "ROM": plan.weight_memories.luts(written=reloadable)}
+    parts = _loading(plan) if reloadable else Counter[str]()
+    if plan.weight_memory.kind is MemoryKind.DISTRIBUTED:
+        luts = sum(memory.luts(written=reloadable) for memory in plan.weight_memories)
+        parts["RAM" if reloadable else "ROM"] = luts
+    return parts
+
+
+def _loading(plan: ConvPlan) -> Counter[str]:
+    return Counter({"loading": sum(memory.load_luts for memory in plan.weight_memories)})
 
 
 def _window_luts(plan: ConvPlan, reloadable: bool) -> Parts:
@@ -110,15 +114,12 @@ def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
         "psum bits": pes * plan.packed * plan.acc_bits,
         "accumulator bits": plan.width * plan.acc_bits,
         "held bits": sum(plan.hold_delays) * plan.acc_bits,
-        "word address bits": pes * (plan.steps - 1).bit_length(),
     }
     if plan.feed is Feed.GATHERED:
         parts["gathered bits"] = pes * (_step_bits(plan) + group_bits)
     else:
         parts["group bits"] = array.rows * (array.columns - 1) * group_bits
         parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
-    if reloadable:
-        parts["loading"] = plan.weight_memories.load_luts
     return add_parts(_ends(plan, reloadable)[1], parts)
 
 
@@ -131,10 +132,14 @@ def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
 
 
 def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
-    """Registers of weight words; a block RAM contains two of three."""
-    reads = 1 if plan.weight_memory is MemoryKind.BLOCK else 3
-    array = plan.array
-    return {"word bits": array.rows * array.columns * plan.weight_memories.width * reads}
+    """Registers of addresses and of weight words; a block RAM contains two of three."""
+    memory, size = plan.weight_memory, (plan.array.rows, plan.array.columns)
+    reads = 1 if memory.kind is MemoryKind.BLOCK else 3
+    words = plan.array.pes * reads + memory.delays(*size)
+    parts = _loading(plan) if reloadable else Counter[str]()
+    parts["word bits"] = words * plan.weight_word_bits
+    parts["word address bits"] = memory.addresses(*size) * (plan.steps - 1).bit_length()
+    return parts
 
 
 def _no_parts(plan: ConvPlan, reloadable: bool) -> Parts:

@@ -28,6 +28,7 @@ from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.sizes.array_shape import MultiplierKind
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.requantizer_plan import RequantizerPlan
+from systolith.plan.sizes.weight_memory import WeightMemory
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
@@ -87,14 +88,14 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             return logic_used
 
 
-PartKinds = tuple[MultiplierKind, MemoryKind, MemoryKind]
+PartKinds = tuple[MultiplierKind, WeightMemory, MemoryKind]
 """Kinds of multipliers, of weight memories and of the window buffer."""
 
 
 def engine_resources(
     plan: ConvPlan,
     kinds: Sequence[MultiplierKind],
-    weights: Sequence[MemoryKind],
+    weights: Sequence[WeightMemory],
     windows: Sequence[MemoryKind],
     block: BlockRam,
     reloadable: bool = False,
@@ -107,8 +108,9 @@ def engine_resources(
     ----------
     plan : ConvPlan
         The kinds of its own parts do not matter.
-    kinds, weights, windows : sequence
-        Kinds of multipliers, of weight memories and of window buffers.
+    kinds, windows : sequence
+        Kinds of multipliers and of window buffers.
+    weights : sequence of WeightMemory
     block : BlockRam
     reloadable : bool
         See :func:`resources_of`.
@@ -121,10 +123,12 @@ def engine_resources(
     common = common_logic(plan, reloadable=reloadable)
     requantizers, total = _requantizers(plan, block), plan.array.total
 
-    def logic_with(part: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
+    def plan_with(part: EnginePart, kind: MultiplierKind | WeightMemory | MemoryKind) -> ConvPlan:
         change: dict[str, Any] = {part.value: kind}
-        same = getattr(plan, part.value) is kind
-        return part_logic(plan if same else replace(plan, **change), part, reloadable=reloadable)
+        return plan if getattr(plan, part.value) == kind else replace(plan, **change)
+
+    def logic_with(part: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
+        return part_logic(plan_with(part, kind), part, reloadable=reloadable)
 
     in_luts = {MultiplierKind.LUT} if plan.single_bits is None else set(MultiplierKind)
     multipliers = [
@@ -132,25 +136,28 @@ def engine_resources(
         for kind in kinds
     ]
 
-    def memories(
-        part: EnginePart, kinds: Sequence[MemoryKind], memory: Memories
-    ) -> list[tuple[MemoryKind, int, LogicShare]]:
-        return [(kind, _blocks(memory, kind, block), logic_with(part, kind)) for kind in kinds]
-
+    stores: list[tuple[WeightMemory, int, LogicShare]] = []
+    for weight in weights:
+        holding = plan_with(EnginePart.WEIGHTS, weight)
+        blocks = sum(_blocks(memory, weight.kind, block) for memory in holding.weight_memories)
+        logic = part_logic(holding, EnginePart.WEIGHTS, reloadable=reloadable)
+        stores.append((weight, blocks, logic))
+    buffers_by_kind = [
+        (kind, _blocks(plan.window_memories, kind, block), logic_with(EnginePart.WINDOW, kind))
+        for kind in windows
+    ]
     for (kind, dsps, multiply), (weight, rams, held), (window, buffers, read) in product(
-        multipliers,
-        memories(EnginePart.WEIGHTS, weights, plan.weight_memories),
-        memories(EnginePart.WINDOW, windows, plan.window_memories),
+        multipliers, stores, buffers_by_kind
     ):
-        logic = sum_shares([common, multiply, held, read])
+        total_logic = sum_shares([common, multiply, held, read])
         yield (
             (kind, weight, window),
             Resources(
                 multipliers=total,
                 dsps=dsps + requantizers.dsps,
-                luts=logic.luts,
+                luts=total_logic.luts,
                 block_rams=rams + buffers + requantizers.block_rams,
-                flip_flops=logic.flip_flops,
+                flip_flops=total_logic.flip_flops,
             ),
         )
 

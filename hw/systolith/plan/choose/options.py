@@ -37,6 +37,7 @@ from systolith.plan.engines.layer_engines import (
 from systolith.plan.moving.layer_movers import plan_moving
 from systolith.plan.sizes.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.sizes.memory import MemoryKind
+from systolith.plan.sizes.weight_memory import WeightMemory, sharing_tile
 from systolith.plan.sizes.workload import Workload
 from systolith.plan.streams.stage_graph import EnginePlan
 
@@ -155,13 +156,18 @@ def conv_options(
     if work.single_bits:
         kinds = [MultiplierKind.LUT]
     windows = _windows(budget)
-    weights = windows if reloadable else list(MemoryKind)
+    stored = windows if reloadable else list(MemoryKind)
     return [
         EngineOption(engine, cycles, resources, chosen)
         for engine in _conv_engines(work, shapes)
         for cycles in [engine.cycles]
         for chosen, resources in engine_resources(
-            engine, kinds, weights, windows, budget.block, reloadable
+            engine,
+            kinds,
+            _weight_memories(engine, stored, budget),
+            windows,
+            budget.block,
+            reloadable,
         )
     ]
 
@@ -209,6 +215,27 @@ def choose_engines(
 def _windows(budget: Budget) -> list[MemoryKind]:
     """Kinds that window buffers may have."""
     return list(MemoryKind) if budget.distributed else [MemoryKind.BLOCK]
+
+
+def _weight_memories(
+    engine: ConvPlan, kinds: Iterable[MemoryKind], budget: Budget
+) -> list[WeightMemory]:
+    """Weight memories that an engine may have.
+
+    Where PEs can share blocks, they do: that takes no LUTs. Single PEs have blocks of their own
+    only if none are saved, or if the delay lines count because flip-flops are limited.
+    """
+    array = engine.array
+    tile = sharing_tile(
+        array.rows, array.columns, engine.steps, engine.weight_word_bits, budget.block
+    )
+    alone = [WeightMemory(kind) for kind in kinds]
+    if tile == (1, 1):
+        return alone
+    shared = WeightMemory(MemoryKind.BLOCK, *tile)
+    if "flip_flops" in budget.limits:
+        return [*alone, shared]
+    return [shared, *(memory for memory in alone if memory.kind is not MemoryKind.BLOCK)]
 
 
 def _best_shapes(

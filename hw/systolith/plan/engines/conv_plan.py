@@ -19,6 +19,7 @@ from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
 from systolith.plan.sizes.reduction import Reduction
 from systolith.plan.sizes.requantizer_plan import RequantizerPlan
+from systolith.plan.sizes.weight_memory import WeightMemory, WeightTile
 
 __all__ = ["ConvPlan"]
 
@@ -70,8 +71,10 @@ class ConvPlan(WindowedPlan):
         What the bits of activations stand for if PEs count equal bits instead of multiplying.
     multiplier_kind : MultiplierKind
         LUTs if PEs count bits.
-    weight_memory, window_memory : MemoryKind
-        Memories of weights and of activations.
+    weight_memory : WeightMemory
+        Memories of weights, and which PEs share one.
+    window_memory : MemoryKind
+        Memories of activations.
     """
 
     input: Tensor
@@ -88,7 +91,7 @@ class ConvPlan(WindowedPlan):
     requantizer: RequantizerPlan
     single_bits: SingleBits | None = None
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
-    weight_memory: MemoryKind = MemoryKind.BLOCK
+    weight_memory: WeightMemory = WeightMemory()
     window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property
@@ -214,12 +217,25 @@ class ConvPlan(WindowedPlan):
         return sum(self.index_widths)
 
     @property
-    def weight_memories(self) -> Memories:
-        """Weight memories of the PEs; a word for each step of a pixel."""
-        word_bits = self.packed * self.weight_bits + self.index_bits
-        return Memories(
-            count=self.array.pes, depth=self.steps, width=self.array.multipliers * word_bits
-        )
+    def weight_word_bits(self) -> int:
+        """Bits of a step's weights and indices of one PE."""
+        return self.array.multipliers * (self.packed * self.weight_bits + self.index_bits)
+
+    @property
+    def weight_tiles(self) -> tuple[WeightTile, ...]:
+        """Tiles of PEs that share a memory, in the order of the load chain."""
+        return tuple(self.weight_memory.tiles(self.array.rows, self.array.columns))
+
+    @property
+    def tile_rows(self) -> range:
+        """First row of each row of tiles."""
+        return range(0, self.array.rows, self.weight_memory.rows)
+
+    @property
+    def weight_memories(self) -> tuple[Memories, ...]:
+        """Weight memories of the PEs, equal ones together; a word for each step of a pixel."""
+        rows, columns, width = self.array.rows, self.array.columns, self.weight_word_bits
+        return self.weight_memory.memories(rows, columns, depth=self.steps, width=width)
 
     @property
     def window_memories(self) -> Memories:
