@@ -19,6 +19,7 @@ from systolith.plan import (
     MultiplierKind,
     NetworkPlan,
     PoolPlan,
+    WeightMemory,
     plan_network,
 )
 from tests.support.networks import convolution, small_network
@@ -26,12 +27,19 @@ from tests.support.networks import convolution, small_network
 BLOCK, DISTRIBUTED = MemoryKind
 
 
-def _plan(weights: MemoryKind, window: MemoryKind, *, reloadable: bool = False) -> NetworkPlan:
+def _plan(
+    weights: MemoryKind,
+    window: MemoryKind,
+    *,
+    tile: tuple[int, int] = (1, 1),
+    reloadable: bool = False,
+) -> NetworkPlan:
     network = convolution(channels=16, filters=8, size=(8, 8), kept=(2, 8))
     array = ArrayShape(rows=2, columns=2, multipliers=2)
     plan = plan_network(network, arrays={"conv": array}, reloadable=reloadable)
     (engine,) = plan.convolutions
-    engine = replace(engine, weight_memory=weights, window_memory=window)
+    memory = WeightMemory(weights, *tile)
+    engine = replace(engine, weight_memory=memory, window_memory=window)
     return replace(plan, graph=plan.graph.with_stages([engine]))
 
 
@@ -91,7 +99,9 @@ def test_multipliers_are_of_the_kind_that_the_plan_says() -> None:
 def test_yosys_finds_the_blocks_and_multipliers_that_are_planned(
     weights: MemoryKind, window: MemoryKind, reloadable: bool, tmp_path: Path
 ) -> None:
-    plan = _plan(weights, window, reloadable=reloadable)
+    # A window in LUTs leaves the time for another memory of weights.
+    tile = (2, 1) if window is DISTRIBUTED else (1, 1)
+    plan = _plan(weights, window, tile=tile, reloadable=reloadable)
     (tmp_path / "top.v").write_text(emit_verilog(plan, technology=Technology.ECP5))
     netlist = synthesize(["top.v"], "systolith_top", tmp_path, DEVICES["ecp5-25f"])
     module = json.loads(netlist.read_text())["modules"]["systolith_top"]

@@ -160,14 +160,9 @@ def conv_options(
     return [
         EngineOption(engine, cycles, resources, chosen)
         for engine in _conv_engines(work, shapes)
-        for cycles in [engine.cycles]
+        for cycles, weights in [(engine.cycles, _weight_memories(engine, stored, budget))]
         for chosen, resources in engine_resources(
-            engine,
-            kinds,
-            _weight_memories(engine, stored, budget),
-            windows,
-            budget.block,
-            reloadable,
+            engine, kinds, weights, windows, budget.block, reloadable
         )
     ]
 

@@ -40,7 +40,7 @@ def _wrong(network: IntegerNetwork, reloadable: bool) -> int:
     work = workload_of(network, layer, reloadable=reloadable)
     options = conv_options(work, array_shapes(work), BUDGET, reloadable=reloadable)
     engines = [option.engine for option in options]
-    kinds = {(e.multiplier_kind, e.weight_memory, e.window_memory) for e in engines}  # type: ignore[union-attr]
+    kinds = {(e.multiplier_kind, e.weight_memory.kind, e.window_memory) for e in engines}  # type: ignore[union-attr]
     assert kinds == set(product(MultiplierKind, MemoryKind, MemoryKind))
     return sum(
         (option.resources, option.cycles)

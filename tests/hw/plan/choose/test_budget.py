@@ -19,6 +19,7 @@ from systolith.plan import (
     NetworkPlan,
     PlanError,
     PoolPlan,
+    WeightMemory,
     plan_network,
     resources_of,
 )
@@ -37,6 +38,14 @@ def _budgets() -> st.SearchStrategy[Budget]:
     )
 
 
+def _blocks(engine: ConvPlan, tile: tuple[int, int], budget: Budget) -> int:
+    """Count the blocks of an engine whose tiles share weight memories."""
+    if tile[0] * tile[1] > 9:
+        return 10**9
+    shared = replace(engine, weight_memory=WeightMemory(MemoryKind.BLOCK, *tile))
+    return sum(memory.blocks(budget.block) for memory in shared.weight_memories)
+
+
 def _every_engine(work: Workload, budget: Budget) -> list[EngineOption]:
     """List each array of a layer with each kind of multipliers and memories."""
     found = []
@@ -49,9 +58,12 @@ def _every_engine(work: Workload, budget: Budget) -> list[EngineOption]:
     ):
         shape = ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=packed)
         engine = plan_conv(work, shape)
+        tiles = product(range(1, min(rows, 9) + 1), range(1, min(columns, 9) + 1))
+        sharing = min(tiles, key=lambda tile: _blocks(engine, tile, budget))
         for kind, weights, window in product(kinds, MemoryKind, MemoryKind):
+            memory = WeightMemory(weights, *(sharing if weights is MemoryKind.BLOCK else ()))
             engine = replace(
-                engine, multiplier_kind=kind, weight_memory=weights, window_memory=window
+                engine, multiplier_kind=kind, weight_memory=memory, window_memory=window
             )
             used = resources_of(engine, budget.block)
             found.append(EngineOption(engine, engine.cycles, used))
@@ -109,7 +121,7 @@ def test_a_plan_keeps_its_budget_and_its_pace(
 
 
 def _memories(plan: NetworkPlan) -> set[MemoryKind]:
-    kinds = {engine.weight_memory for engine in plan.convolutions}
+    kinds = {engine.weight_memory.kind for engine in plan.convolutions}
     windowed = [engine for engine in plan.engines if isinstance(engine, ConvPlan | PoolPlan)]
     return kinds | {engine.window_memory for engine in windowed}
 

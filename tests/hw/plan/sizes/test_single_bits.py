@@ -115,7 +115,7 @@ def test_single_bits_take_no_multiplier_and_one_bit(budget: Budget) -> None:
         assert plan.resources_of(engine).dsps == 0
         assert (engine.weight_bits, engine.stored.bits, engine.packed) == (1, 1, 1)
         array = engine.array
-        assert engine.weight_memories.width == array.multipliers * (1 + engine.index_bits)
+        assert engine.weight_word_bits == array.multipliers * (1 + engine.index_bits)
     assert not any(isinstance(layer, Flatten) for layer in plan.engines)
 
 
