@@ -49,7 +49,7 @@ class ConvContents:
     Attributes
     ----------
     taps : tuple of ParameterTable
-        One for each row; none if the PEs gather.
+        One for each reader; none if the PEs gather.
     weights : WeightTables
     requantizer : RequantizerShape
     parameters : tuple of ParameterTable
@@ -92,7 +92,8 @@ class ConvContents:
         )
         return cls(
             taps=tuple(
-                tap_table(plan, row_taps(plan, row), f"taps_{row}") for row in range(plan.readers)
+                tap_table(plan, row_taps(plan, row), f"taps_{row}")
+                for row in range(0, plan.readers * plan.rows_per_reader, plan.rows_per_reader)
             ),
             weights=weight_tables(plan, pack_weights(plan, layer)),
             requantizer=shape,

@@ -1,6 +1,6 @@
 """The engine of a convolution or linear layer."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.array.collector import Collector
 from systolith.gateware.array.gather import GatherArray
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
-from systolith.gateware.delay import delay
+from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.engines.contents import ConvContents
 from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.requantizing.requantizer import make_lanes
@@ -135,42 +135,65 @@ class ConvEngine(wiring.Component):
     def _read_rows(
         self, m: Module, writer: WindowWriter, sequencer: Sequencer
     ) -> tuple[PEArray, data.View, list[RowReader]]:
-        """Give each row a reader; steps move down one row per cycle.
+        """Give each row a reader, or several rows one; steps move down one row per cycle.
 
         Returns the array, the last row's steps, and the readers whose taps can be loaded.
         """
-        plan, contents = self.plan, self.contents
-        m.submodules.array = array = PEArray(plan, contents.weights, loadable=self.loadable)
-        layout = act_word(plan.stored, plan.group)
-        per_transfer = plan.groups_per_transfer
-        step = sequencer.step
+        plan, shared = self.plan, self.plan.rows_per_reader
+        m.submodules.array = array = PEArray(plan, self.contents.weights, loadable=self.loadable)
+        banks, step = self._join_banks(m, writer), sequencer.step
         readers: list[RowReader] = []
         for row in range(plan.array.rows):
-            reader = RowReader(
-                plan,
-                layout,
-                contents.taps[row],
-                fill=plan.stored.zero_point,
-                words=plan.passes if plan.reads_word_of_pass else 1,
-                loadable=self.loadable and plan.skips_taps,
-            )
-            readers.append(reader)
-            m.submodules[f"row_{row}"] = reader
-            bank = row % plan.banks
-            group = Signal(layout, name=f"group_{row}")
-            m.d.comb += [
-                group.eq(writer.word.as_value().word_select(bank % per_transfer, layout.size)),
-                reader.write.eq(writer.write[bank]),
-                reader.address.eq(writer.address),
-                reader.word.eq(group),
-                reader.step.eq(step),
-                array.acts[row].eq(reader.acts),
-            ]
-            if row in plan.tile_rows:
-                word = delay(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
-                m.d.comb += array.address[plan.tile_rows.index(row)].eq(word)
+            number, place = divmod(row, shared)
+            if place == 0:
+                reader = RowReader(
+                    plan,
+                    act_word(plan.stored, shared * plan.group),
+                    self.contents.taps[number],
+                    fill=plan.stored.zero_point,
+                    words=plan.passes if plan.reads_word_of_pass else 1,
+                    loadable=self.loadable and plan.skips_taps,
+                )
+                readers.append(reader)
+                m.submodules[f"row_{row}"] = reader
+                word, write = banks[number % len(banks)]
+                m.d.comb += [
+                    reader.write.eq(write),
+                    reader.address.eq(writer.address),
+                    reader.word.eq(word),
+                    reader.step.eq(step),
+                ]
+            acts = reader.acts.as_value().word_select(place, len(array.acts[row].as_value()))
+            m.d.comb += array.acts[row].eq(delay_payload(m, acts, place, f"acts_{row}"))
             if plan.marks:
-                m.d.comb += array.marks[row].eq(reader.marks)
+                marks = delay_payload(m, reader.marks, place, f"marks_{row}")
+                m.d.comb += array.marks[row].eq(marks)
+            if row in plan.tile_rows:
+                address = delay(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
+                m.d.comb += array.address[plan.tile_rows.index(row)].eq(address)
             if row < plan.array.rows - 1:
                 step = delay(m, step, 1, f"step{row + 1}")
         return array, step, readers if plan.skips_taps else []
+
+    def _join_banks(self, m: Module, writer: WindowWriter) -> list[tuple[Signal, Value]]:
+        """Join the banks of the rows of a reader. Returns the words, and when to write each."""
+        plan, width = self.plan, self.plan.groups_per_transfer
+        transfers, taken = [writer.word.as_value()], writer.write.any()
+        for number in range(plan.kept_transfers):
+            kept = Signal(transfers[0].shape(), name=f"kept_{number}", reset_less=True)
+            with m.If(taken):
+                m.d.sync += kept.eq(transfers[-1])
+            transfers.append(kept)
+        words: list[tuple[Signal, Value]] = []
+        for first in range(0, plan.banks, plan.rows_per_reader):
+            last = first + plan.rows_per_reader - 1
+            groups = [
+                transfers[last // width - bank // width].word_select(
+                    bank % width, plan.group * plan.stored.bits
+                )
+                for bank in range(first, last + 1)
+            ]
+            word = Signal(sum(map(len, groups)), name=f"group_{first}")
+            m.d.comb += word.eq(Cat(groups))
+            words.append((word, writer.write[last]))
+        return words

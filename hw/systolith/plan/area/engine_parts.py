@@ -57,7 +57,8 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     if plan.feed is Feed.GATHERED:
         parts["gathered bits"] = pes * (_step_bits(plan) + plan.window.taps)
     else:
-        parts["row bits"] = array.rows * (2 * _address_bits(plan) + plan.group * act_bits)
+        groups = array.rows * plan.group * act_bits
+        parts["row bits"] = plan.readers * 2 * _address_bits(plan) + groups
         taps = _taps(plan)
         parts["RAM" if reloadable and plan.skips_taps else "ROM"] += taps.luts(
             written=reloadable and plan.skips_taps
@@ -120,6 +121,9 @@ def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
     else:
         parts["group bits"] = array.rows * (array.columns - 1) * group_bits
         parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
+        delays = plan.readers * plan.rows_per_reader * (plan.rows_per_reader - 1) // 2
+        kept = plan.kept_transfers * plan.groups_per_transfer
+        parts["register bits"] = (delays + kept) * group_bits
     return add_parts(_ends(plan, reloadable)[1], parts)
 
 
@@ -205,7 +209,7 @@ def _step_bits(plan: ConvPlan) -> int:
 
 
 def _taps(plan: ConvPlan) -> Memories:
-    """Tables of taps; one for each row."""
+    """Tables of taps; one for each reader."""
     height, width = plan.window.kernel
     bits = _address_bits(plan) + (height - 1).bit_length() + (width - 1).bit_length()
-    return Memories(count=plan.array.rows, depth=plan.folds, width=bits)
+    return Memories(count=plan.readers, depth=plan.folds, width=bits)

@@ -23,6 +23,9 @@ from systolith.plan.sizes.weight_memory import WeightMemory, WeightTile
 
 __all__ = ["ConvPlan"]
 
+READER_BITS = 36
+"""Widest word of a memory that several rows share: the widest port of a block RAM."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConvPlan(WindowedPlan):
@@ -123,8 +126,26 @@ class ConvPlan(WindowedPlan):
 
     @property
     def readers(self) -> int:
-        """Row readers with their tables of taps: one for each row, none if PEs gather."""
-        return 0 if self.feed is Feed.GATHERED else self.array.rows
+        """Row readers with their tables of taps; none if PEs gather."""
+        return 0 if self.feed is Feed.GATHERED else self.array.rows // self.rows_per_reader
+
+    @cached_property
+    def rows_per_reader(self) -> int:
+        """Neighbouring rows that share a reader, if a word of its memory holds their groups.
+
+        They read the same word of neighbouring banks, at the same taps, one cycle after another.
+        """
+        if self.feed is not Feed.ROWS or self.skips_taps:
+            return 1
+        fitting = READER_BITS // (self.group * self.stored.bits)
+        return max(n for n in range(1, max(fitting, 1) + 1) if self.banks % n == 0)
+
+    @property
+    def kept_transfers(self) -> int:
+        """Earlier input transfers that are kept, so that words for several rows are complete."""
+        shared, width = self.rows_per_reader, self.groups_per_transfer
+        firsts = range(0, self.banks, shared)
+        return max((first + shared - 1) // width - first // width for first in firsts)
 
     @property
     def reads_word_of_pass(self) -> bool:
@@ -239,11 +260,11 @@ class ConvPlan(WindowedPlan):
 
     @property
     def window_memories(self) -> Memories:
-        """Activation memories: one for each row, or for each PE that gathers."""
+        """Activation memories: one for each reader, or for each PE that gathers."""
         return Memories(
-            count=self.array.pes if self.feed is Feed.GATHERED else self.array.rows,
+            count=self.readers or self.array.pes,
             depth=self.buffer_depth,
-            width=self.group * self.stored.bits,
+            width=self.rows_per_reader * self.group * self.stored.bits,
         )
 
     @property
