@@ -16,6 +16,10 @@ LOAD_LUTS = 10
 """LUTs that control the loading of one memory."""
 
 
+NARROWEST_WORD = 9
+"""Bits of the narrowest shape in which all bits of a block can be used."""
+
+
 class MemoryKind(Enum):
     """What a memory is made of."""
 
@@ -49,9 +53,18 @@ class Memories:
         return self.count * self.depth * self.width
 
     def blocks(self, block: BlockRam) -> int:
-        """Count the blocks of all memories; all blocks of a memory are used in the same shape."""
+        """Count the blocks of all memories; all blocks of a memory are used in the same shape.
+
+        Blocks of a sufficiently deep shape are side by side; only deeper memories are stacked.
+        """
+        shapes = [
+            (depth, width)
+            for depth, width in block.shapes
+            if depth >= self.depth and width >= NARROWEST_WORD
+        ]
         return self.count * min(
-            ceil(self.depth / depth) * ceil(self.width / width) for depth, width in block.shapes
+            ceil(self.depth / depth) * ceil(self.width / width)
+            for depth, width in shapes or block.shapes
         )
 
     def luts(self, *, written: bool) -> int:
