@@ -1,6 +1,6 @@
 """An array whose PEs fetch their own activations, for weights at any place of a filter."""
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -171,7 +171,7 @@ class GatherArray(wiring.Component):
         """Chain steps and writes along the rows, and sums down the columns."""
         m = Module()
         plan, sums = self.plan, [0] * self.plan.array.columns
-        memories, weights = [], {}
+        memories, weights = [], dict[tuple[int, int], Value]()
         tables = {
             (tile.row, tile.column): (tile, table)
             for tile, table in zip(plan.weight_tiles, self.tables, strict=True)

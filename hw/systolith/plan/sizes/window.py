@@ -173,7 +173,7 @@ class Window:
         freed = np.fromiter(self.freed(), np.int64, windows)
         behind = (needed - number * pace).max()
         held = (number + 1) * pace + behind - np.concatenate([[0], freed[:-1]])
-        return max(self.span, ceil(held.max()))
+        return max(self.span, ceil(float(held.max())))
 
     def pixels_to_hold(self, *, latency: int, cycles: int) -> int:
         """Pixels to hold so that windows never wait if pixels arrive at an even pace.
