@@ -86,7 +86,7 @@ SHARES = Resources(multipliers=156, dsps=156, luts=83640, block_rams=208)
 """Amounts of an ECP5-85F; shares of resources without a limit refer to them."""
 SHARE = 1 << 20
 """Units of a whole share."""
-WEIGHTS = {"dsps": 1, "luts": 16, "block_rams": 1}
+WEIGHTS = {"dsps": 1, "luts": 16, "block_rams": 2}
 """Weights of the shares. Unused LUTs ease placement and routing and so raise the clock frequency.
 Unused DSPs and block RAMs have no value."""
 

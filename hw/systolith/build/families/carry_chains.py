@@ -18,6 +18,7 @@ OPEN = "x"
 """A bit that stands for no net."""
 CONSTANTS = ("0", "1")
 PINS = "ABCD"
+_Pins = dict[str, list[int | str]]
 CARRIES = {"0": 0x0000, "1": 0x000F}
 """What a half of a CCU2C with all inputs high computes: no sum, and this carry."""
 
@@ -105,8 +106,9 @@ def _rows(cell: Mapping[str, Any]) -> Iterator[int]:
 
 def _move_up(chain: list[dict[str, Any]], carry: int) -> None:
     """Move all halves up by one place; the first becomes a carry."""
-    *moved, (empty, _) = [_half(cell, half) for cell in chain for half in range(2)]
-    pins = {port: bits if port == "S{}" else ["1"] for port, bits in empty.items()}
+    moved = [_half(cell, half) for cell in chain for half in range(2)]
+    empty, _ = moved.pop()
+    pins: _Pins = {port: bits if port == "S{}" else ["1"] for port, bits in empty.items()}
     halves = [(pins, f"{carry:016b}"), *moved]
     for number, (connections, table) in enumerate(halves):
         cell, half = chain[number // 2], number % 2
@@ -115,7 +117,7 @@ def _move_up(chain: list[dict[str, Any]], carry: int) -> None:
     chain[0]["connections"]["CIN"] = [OPEN]
 
 
-def _half(cell: Mapping[str, Any], half: int) -> tuple[dict[str, list[int | str]], str]:
+def _half(cell: Mapping[str, Any], half: int) -> tuple[_Pins, str]:
     """Return the connections and the table of half a CCU2C."""
     names = {f"{port}{{}}": f"{port}{half}" for port in (*PINS, "S")}
     connections = {name: [_bit(cell, port)] for name, port in names.items()}

@@ -162,11 +162,12 @@ BY_PART: Mapping[EnginePart, PartsOf] = {
 
 
 def _ends(plan: ConvPlan, reloadable: bool) -> LutsAndFlipFlops:
-    """Count what stands around the array: window and requantizers."""
+    """Count what stands around the array: registers of a transfer, window and requantizers."""
     requantizers = requantizer_parts(
         plan.requantizer, plan.lanes_out, plan.transfers_per_pixel, reloadable
     )
-    array = Counter({"array": 1}), Counter({"array": 1})
+    transfer = plan.lanes_in * plan.stored.bits
+    array = Counter({"array": 1}), Counter({"array": 1, "register bits": transfer})
     return join_parts(window_parts(plan), requantizers, array)
 
 

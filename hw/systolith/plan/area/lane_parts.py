@@ -2,7 +2,13 @@
 
 from collections import Counter
 
-from systolith.plan.area.parts import LutsAndFlipFlops, buffer_parts, counter_bits, join_parts
+from systolith.plan.area.parts import (
+    LutsAndFlipFlops,
+    buffer_parts,
+    counter_bits,
+    double_buffer_parts,
+    join_parts,
+)
 from systolith.plan.area.requantizer_parts import (
     FIRST_SHIFT,
     partial_sum_adders,
@@ -47,7 +53,7 @@ def addition_parts(plan: AddPlan, reloadable: bool) -> LutsAndFlipFlops:
                 adders += [kept]
     luts = Counter({"adders": plan.lanes * len(adders), "summed bits": plan.lanes * sum(adders)})
     own = luts, Counter({"register bits": plan.lanes * sum(registers) + plan.latency})
-    return join_parts(own, _requantizers(plan, reloadable), _output(plan))
+    return join_parts(own, _entrances(plan), _requantizers(plan, reloadable), _output(plan))
 
 
 def multiply_parts(plan: MultiplyPlan, reloadable: bool) -> LutsAndFlipFlops:
@@ -56,14 +62,14 @@ def multiply_parts(plan: MultiplyPlan, reloadable: bool) -> LutsAndFlipFlops:
     adders = partial_sum_adders(first, second)
     luts = Counter({"adders": plan.lanes * len(adders), "summed bits": plan.lanes * sum(adders)})
     own = luts, Counter({"register bits": plan.lanes * plan.sum_bits + plan.latency})
-    return join_parts(own, _requantizers(plan, reloadable), _output(plan))
+    return join_parts(own, _entrances(plan), _requantizers(plan, reloadable), _output(plan))
 
 
 def pool_parts(plan: PoolPlan, reloadable: bool) -> LutsAndFlipFlops:
     """Count the window, maxima or sums, and what averages need."""
     bits = plan.lanes * plan.input.type.bits
     luts = Counter({"filled bits": bits})
-    registers = 2 * bits + plan.latency
+    registers = 3 * bits + plan.latency
     if not plan.average:
         luts["compared bits"] = luts["selected bits"] = bits
         registers += bits
@@ -85,7 +91,7 @@ def pool_parts(plan: PoolPlan, reloadable: bool) -> LutsAndFlipFlops:
 
 def block_parts(plan: BlockPlan) -> LutsAndFlipFlops:
     """Count a line buffer that is read block by block."""
-    registers = plan.lanes * plan.input.type.bits + plan.latency
+    registers = 2 * plan.lanes * plan.input.type.bits + plan.latency
     own = Counter[str](), Counter({"register bits": registers})
     return join_parts(_line_buffer(plan), own, _output(plan))
 
@@ -139,6 +145,12 @@ def _line_buffer(plan: PoolPlan | BlockPlan) -> LutsAndFlipFlops:
     memory = Counter({"RAM": plan.window_memories.luts(written=True)})
     read = Counter({"register bits": 2 * plan.lanes * plan.input.type.bits})
     return join_parts(window_parts(plan), (memory, read))
+
+
+def _entrances(plan: AddPlan | MultiplyPlan) -> LutsAndFlipFlops:
+    """Count the registers of both inputs."""
+    widths = [plan.lanes * tensor.type.bits for tensor in plan.inputs]
+    return join_parts(*map(double_buffer_parts, widths))
 
 
 def _requantizers(plan: AddPlan | MultiplyPlan | PoolPlan, reloadable: bool) -> LutsAndFlipFlops:

@@ -13,6 +13,7 @@ __all__ = [
     "buffer_parts",
     "chain_luts",
     "counter_bits",
+    "double_buffer_parts",
     "join_parts",
     "queue_parts",
     "select_luts",
@@ -63,8 +64,14 @@ def queue_parts(depth: int, width: int) -> LutsAndFlipFlops:
     )
 
 
+def double_buffer_parts(bits: int) -> LutsAndFlipFlops:
+    """Count two registers of `bits` bits, the flags around them, and the choice of one."""
+    luts = Counter({"double buffer": 1, "selected bits": bits})
+    return luts, Counter({"double buffer": 1, "register bits": 2 * bits})
+
+
 def buffer_parts(depth: int, width: int) -> LutsAndFlipFlops:
-    """Count an output buffer: a queue, and the count of what can be promised."""
+    """Count an output buffer: a queue, the registers behind it, and what can be promised."""
     spare = depth.bit_length() + 1
     promises = Counter({"promise": 1, "place bits": spare}), Counter({"register bits": spare + 2})
-    return join_parts(queue_parts(depth, width), promises)
+    return join_parts(queue_parts(depth, width), double_buffer_parts(width), promises)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from systolith.plan.area.parts import (
     LutsAndFlipFlops,
     counter_bits,
+    double_buffer_parts,
     join_parts,
     queue_parts,
     select_luts,
@@ -60,11 +61,7 @@ def select_parts(plan: SelectPlan) -> LutsAndFlipFlops:
 
 
 def _double_buffer(bits: int, chosen: int, counters: Iterable[int]) -> LutsAndFlipFlops:
-    """Count two registers of `bits` bits, counters, and multiplexers of `chosen` LUTs.
-
-    What arrives for the first register may move to the second in the same cycle, which takes a
-    multiplexer of two inputs for each bit.
-    """
+    """Count two registers of `bits` bits, counters, and multiplexers of `chosen` LUTs."""
     counted = sum(map(counter_bits, counters))
-    luts = Counter({"double buffer": 1, "place bits": counted, "selected bits": bits + chosen})
-    return luts, Counter({"double buffer": 1, "register bits": 2 * bits + counted})
+    luts = Counter({"place bits": counted, "selected bits": chosen})
+    return join_parts(double_buffer_parts(bits), (luts, Counter({"register bits": counted})))
