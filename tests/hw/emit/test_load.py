@@ -24,7 +24,15 @@ from systolith.network import (
     Tensor,
     forward,
 )
-from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
+from systolith.plan import (
+    ArrayShape,
+    ConvPlan,
+    MemoryKind,
+    NetworkPlan,
+    PlanError,
+    WeightMemory,
+    plan_network,
+)
 from tests.support.networks import convolution, small_network
 from tests.support.pipeline_bench import PipelineBench
 from tests.support.random_networks import random_images, random_network, random_residual_network
@@ -90,6 +98,29 @@ def test_loading_its_own_parameters_changes_nothing() -> None:
     network = small_network()
     plan = plan_network(network, multipliers=12, reloadable=True)
     _frames(plan, (network, load_bytes(plan, network)))
+
+
+@pytest.mark.parametrize("kept", [None, (1, 4)])
+def test_memories_that_pes_share_are_loaded(kept: tuple[int, int] | None) -> None:
+    network = convolution(channels=8, filters=7, size=(4, 4), kept=kept, seed=3)
+    # Tiles at both borders are smaller than the others.
+    array = ArrayShape(rows=3, columns=4)
+    plan = plan_network(network, arrays={"conv": array}, reloadable=True)
+    plan = _with_weight_memory(plan, WeightMemory(MemoryKind.BLOCK, 2, 3))
+    (engine,) = plan.convolutions
+    sizes = {(tile.rows, tile.columns) for tile in engine.weight_tiles}
+    assert sizes == {(2, 3), (2, 1), (1, 3), (1, 1)}
+    other = twin(network, 5)
+    _frames(plan, (network, b""), (other, load_bytes(plan, other)))
+
+
+def _with_weight_memory(plan: NetworkPlan, memory: WeightMemory) -> NetworkPlan:
+    """Let the PEs of every engine share memories."""
+    stages = [
+        replace(stage, weight_memory=memory) if isinstance(stage, ConvPlan) else stage
+        for stage in plan.graph.stages
+    ]
+    return replace(plan, graph=plan.graph.with_stages(stages))
 
 
 def test_tables_are_loaded() -> None:
