@@ -31,12 +31,14 @@ open(value("--report"), "w").write(json.dumps({{"fmax": fmax, "utilization": use
 open(value("--textcfg"), "w").write("configuration")
 """
 YOSYS = """#!/usr/bin/env python3
-import re, sys
+import json, re, sys
 if "-V" in sys.argv:
     print("Yosys {version} (git sha1 0123abcd)")
     sys.exit()
 netlist = re.search(r"write_json (\\S+);", sys.argv[-1])[1]
-open(netlist, "w").write('{{"cells": [' + ", ".join(['{{"type": "LUT4"}}'] * {cells}) + ']}}')
+cell = {{"type": "LUT4", "port_directions": {{}}, "connections": {{}}}}
+top = {{"attributes": {{"top": "1"}}, "ports": {{}}, "cells": {{str(n): cell for n in range({cells})}}}}
+open(netlist, "w").write(json.dumps({{"modules": {{"top": top}}}}))
 open("synthesis.log", "w").write("Yosys {version}")
 """
 PACKER = """#!/usr/bin/env python3
