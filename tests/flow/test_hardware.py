@@ -41,7 +41,7 @@ def _problems(tmp_path: Path, text: str) -> tuple[str, ...]:
         ('device = "ecp5-25f"', DEVICES["ecp5-25f"].budget, None),
         (
             'device = "ecp5-12f"\nluts = 12000\nmultipliers = 5',
-            Budget(multipliers=5, dsps=28, luts=12000, block_rams=32),
+            Budget(multipliers=5, dsps=28, luts=12000, block_rams=32, flip_flops=9715),
             None,
         ),
         ("target_fps = 30.0\nclock_mhz = 50.0", Budget(), 1666666),

@@ -41,9 +41,9 @@ def _flip(bit: int) -> Callable[[Design, Path], Design]:
 
 
 def _skip_accumulation(design: Design, folder: Path) -> Design:
-    """Let column 1 of conv2 forget the last step of each pass."""
-    step = r"\$signed\(acc_1\) \+ \$signed\(psums__1\)"
-    return substitute(design, folder, step, "$signed(acc_1) + (last_0_1 ? 19'sd0 : psums__1)")
+    """Let column 1 of conv2 keep the last step of each pass only."""
+    start = r"first_0_1 \? 19'h00000 : acc_1"
+    return substitute(design, folder, start, "(first_0_1 | last_0_1) ? 19'h00000 : acc_1")
 
 
 def _drop_rounding(design: Design, folder: Path) -> Design:
