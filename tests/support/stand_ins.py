@@ -37,7 +37,8 @@ if "-V" in sys.argv:
     sys.exit()
 netlist = re.search(r"write_json (\\S+);", sys.argv[-1])[1]
 cell = {{"type": "LUT4", "port_directions": {{}}, "connections": {{}}}}
-top = {{"attributes": {{"top": "1"}}, "ports": {{}}, "cells": {{str(n): cell for n in range({cells})}}}}
+cells = {{str(number): cell for number in range({cells})}}
+top = {{"attributes": {{"top": "1"}}, "ports": {{}}, "cells": cells}}
 open(netlist, "w").write(json.dumps({{"modules": {{"top": top}}}}))
 open("synthesis.log", "w").write("Yosys {version}")
 """
