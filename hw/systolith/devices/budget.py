@@ -88,7 +88,7 @@ SHARE = 1 << 20
 """Units of a whole share."""
 WEIGHTS = {"dsps": 1, "luts": 16, "block_rams": 2}
 """Weights of the shares. Unused LUTs ease placement and routing and so raise the clock frequency.
-Unused DSPs and block RAMs have no value."""
+Unused DSPs have no value: a product of 4 bits in LUTs shall weigh more than a DSP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
