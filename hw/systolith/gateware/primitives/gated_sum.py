@@ -1,4 +1,4 @@
-"""A sum of two terms, each of which a bit switches on."""
+"""Add or subtract two terms; a bit switches each of them on."""
 
 from amaranth import C, Cat, Instance, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
