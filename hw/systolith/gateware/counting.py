@@ -49,22 +49,18 @@ def count_laps(
     return counter, last
 
 
-def add_and_carry(augend: Value, addend: Value, carry: Value, *, width: int | None = None) -> Value:
-    """Add two signed numbers and one bit with a single carry chain.
-
-    The bit comes out of one more place below, where it is added to itself.
+def add_and_carry(augend: Value, addend: Value, carry: Value) -> Value:
+    """Add two numbers and one bit with a single carry chain, as wide as `augend`.
 
     Parameters
     ----------
     augend, addend : Value
-        The narrower one is extended by its highest bit.
+        The addend is as wide as the augend, or has the same value if it is extended.
     carry : Value
         One bit.
-    width : int, optional
-        Of the result. Default: that of `augend`.
     """
-    total = Cat(carry, augend).as_signed() + Cat(carry, addend).as_signed()
-    return total[1 : (len(augend) if width is None else width) + 1].as_signed()
+    total = Cat(C(1, 1), augend).as_signed() + Cat(carry, addend).as_signed()
+    return total[1 : len(augend) + 1].as_signed()
 
 
 def is_below(counter: Value, end: int) -> Value:

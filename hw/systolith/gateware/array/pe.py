@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from amaranth import C, Module, Shape, Value, signed, unsigned
+from amaranth import C, Cat, Module, Shape, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
-from systolith.gateware.counting import add_and_carry
 from systolith.gateware.delay import delay_payload
 from systolith.gateware.primitives import multiply, sum_gated
 from systolith.network import ActType
@@ -242,10 +241,11 @@ def _join(m: Module, terms: list[_Term], name: str) -> _Term:
 
 
 def _add(first: Value, second: Value, carry: Value | None) -> Value:
-    """Add two signed values, and a bit if there is one."""
+    """Add two signed values, and a bit as the carry that comes out of one more place below."""
     if carry is None:
         return first + second
-    return add_and_carry(first, second, carry, width=max(len(first), len(second)) + 1)
+    total = Cat(carry, first).as_signed() + Cat(carry, second).as_signed()
+    return total[1:].as_signed()
 
 
 def _pack(weights: data.View, product_bits: int) -> Value:
