@@ -187,14 +187,12 @@ def torch_pruning(bench: Workbench) -> nn.Module:
 
 
 def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) -> FilterBudget:
-    """Both limits at once: the cost is the larger used share of its limit."""
-    macs, parameters = macs_after(model, groups, images), parameters_after(model, groups, images)
-    most_macs, most_parameters = KEPT_MACS * macs({}), KEPT_PARAMETERS * parameters({})
-
-    def cost(kept: Mapping[str, int]) -> float:
-        return max(macs(kept) / most_macs, parameters(kept) / most_parameters)
-
-    return FilterBudget(keep=1 / cost({}), cost=cost, min_filters=LANES, multiple_of=LANES)
+    return FilterBudget(
+        keep=(KEPT_MACS, KEPT_PARAMETERS),
+        cost=(macs_after(model, groups, images), parameters_after(model, groups, images)),
+        min_filters=LANES,
+        multiple_of=LANES,
+    )
 
 
 METHODS = {

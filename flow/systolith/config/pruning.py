@@ -79,10 +79,10 @@ class RuleSection(Section):
 
 
 class BudgetSection(Section):
-    """The most that the network may cost: exactly one of cycles, MACs and parameters.
+    """The most that the network may cost: cycles, MACs or parameters.
 
     Cycles are those of the engines, per frame, with the experiment's multipliers; MACs and
-    parameters are shares of the dense network's.
+    parameters are shares of the dense network's. A budget of filters may have both of these.
     """
 
     cycles: Count | None = None
@@ -91,11 +91,16 @@ class BudgetSection(Section):
 
     @model_validator(mode="after")
     def _check_unit(self) -> "BudgetSection":
-        given = [name for name in ("cycles", "macs", "parameters") if getattr(self, name)]
-        if len(given) != 1:
-            got = ", ".join(given) or "none"
+        if not self.units or ("cycles" in self.units and len(self.units) > 1):
+            got = ", ".join(self.units) or "none"
             raise ValueError(f"needs one of cycles, macs and parameters, got {got}")
         return self
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Names of what is limited."""
+        names = ("cycles", "macs", "parameters")
+        return tuple(name for name in names if getattr(self, name))
 
 
 class PruneStep(Section):
@@ -124,6 +129,9 @@ class WeightSection(PruneStep):
     def _check_choice(self) -> "WeightSection":
         if bool(self.rules) == (self.budget is not None):
             raise ValueError("needs either rules or a budget")
+        if self.budget is not None and len(self.budget.units) > 1:
+            got = " and ".join(self.budget.units)
+            raise ValueError(f"a budget that chooses patterns needs one limit, got {got}")
         if self.budget is not None and not self.candidates:
             raise ValueError("a budget needs candidates to choose from, got none")
         return self

@@ -182,16 +182,22 @@ def _budget(
     model: nn.Module, groups: tuple[ChannelGroup, ...], data: Dataset, pruning: FilterPruning
 ) -> FilterBudget:
     images = data.train_images[:2]
-    cost: KeptCost | None = None
+
+    def count(budget: MacBudget | ParameterBudget) -> KeptCost:
+        after = macs_after if isinstance(budget, MacBudget) else parameters_after
+        return after(model, groups, images)
+
+    keep: float | tuple[float, ...]
+    cost: KeptCost | tuple[KeptCost, ...] | None = None
     match pruning.keep:
-        case MacBudget(share):
-            cost = macs_after(model, groups, images)
-        case ParameterBudget(share):
-            cost = parameters_after(model, groups, images)
+        case MacBudget() | ParameterBudget() as budget:
+            keep, cost = budget.share, count(budget)
+        case tuple() as budgets:
+            keep, cost = tuple(budget.share for budget in budgets), tuple(map(count, budgets))
         case share:
-            pass
+            keep = share
     return FilterBudget(
-        keep=share,
+        keep=keep,
         cost=cost,
         min_ratio=pruning.min_ratio,
         multiple_of=pruning.multiple_of,

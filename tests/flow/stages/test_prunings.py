@@ -19,6 +19,7 @@ from systolith.compress import (
     MacBudget,
     MagnitudePruning,
     OBSPruning,
+    ParameterBudget,
     ParticlePruning,
     PatternChoice,
     Pruning,
@@ -27,7 +28,7 @@ from systolith.compress import (
     TaylorPruning,
     WeightScore,
 )
-from systolith.config import Experiment, check_experiment
+from systolith.config import ConfigError, Experiment, check_experiment
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import StridedPattern
 from systolith.stages.software.prunings import make_prunings
@@ -86,6 +87,36 @@ def test_a_budget_of_cycles_is_for_the_multipliers_of_the_experiment() -> None:
         (c.select.k, c.select.n) for c in default
     ]
     assert {c.select.shared_by for c in pruning.patterns.candidates} == {2}
+
+
+def test_a_budget_of_filters_may_have_two_limits() -> None:
+    budget = {"macs": 0.36, "parameters": 0.4}
+    (pruning,) = make_prunings(_experiment(method="gdp", budget=budget, per_cost=True))
+    assert pruning == GDPPruning(keep=(MacBudget(0.36), ParameterBudget(0.4)), per_cost=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "budget", "problem"),
+    [
+        (
+            "sr-ste",
+            {"macs": 0.5, "parameters": 0.5},
+            "prune[0]: a budget that chooses patterns needs one limit, got macs and parameters",
+        ),
+        (
+            "gdp",
+            {"macs": 0.5, "cycles": 900},
+            "prune[0].budget: needs one of cycles, macs and parameters, got cycles, macs",
+        ),
+        ("gdp", {}, "prune[0].budget: needs one of cycles, macs and parameters, got none"),
+    ],
+)
+def test_refuses_limits_that_do_not_go_together(
+    method: str, budget: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _experiment(method=method, budget=budget)
+    assert problem in caught.value.problems
 
 
 def test_strided_rules_leave_their_offsets_to_the_weights() -> None:

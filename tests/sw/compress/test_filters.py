@@ -55,6 +55,16 @@ def test_one_epoch_suffices_for_a_schedule(pruning: type[FilterPruning]) -> None
     assert _prune(pruning(keep=MacBudget(0.4)), epochs=1)["macs"] <= 0.4
 
 
+@pytest.mark.parametrize(
+    "pruning", [GDPPruning, TaylorPruning, FilterScorePruning, DPPFilterPruning]
+)
+def test_all_limits_of_a_budget_are_met(pruning: type[FilterPruning]) -> None:
+    kept = _prune(pruning(keep=(MacBudget(0.5), ParameterBudget(0.4))), epochs=1)
+    assert kept["macs"] <= 0.5 and kept["parameters"] <= 0.4
+    kept = _prune(pruning(keep=(MacBudget(0.3), ParameterBudget(0.9))), epochs=1)
+    assert 0.2 < kept["macs"] <= 0.3
+
+
 def test_too_few_steps_warn() -> None:
     trainer = Trainer(data=DATA, recipe=Recipe(prune_epochs=1, batch_size=400))
     with pytest.warns(UserWarning, match="^GDP needs 3 updates of its masks .* got 0 in 3 steps"):

@@ -56,7 +56,13 @@ def test_few_masked_networks_are_warned_of_before_training() -> None:
 
 
 WRONG: list[tuple[type[Pruning], dict[str, Any], str]] = [
-    (GDPPruning, {"keep": "half"}, "keep .* a float or MacBudget or ParameterBudget, got 'half'"),
+    (
+        GDPPruning,
+        {"keep": "half"},
+        "keep .* a float or MacBudget or ParameterBudget or tuple, got 'half'",
+    ),
+    (GDPPruning, {"keep": ()}, "keep of GDPPruning must have at least one budget, got none"),
+    (GDPPruning, {"keep": (0.5,)}, "a budget in keep .* a MacBudget or ParameterBudget, got 0.5"),
     (
         SPPPruning,
         {"patterns": None},

@@ -108,7 +108,7 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
         case FilterSection():
             values["keep"] = 1.0 if section.keep is None else section.keep
             if (budget := values.pop("budget")) is not None:
-                values["keep"] = _budget(budget, multipliers)
+                values["keep"] = _filter_budget(budget)
     match section:
         case MagnitudeSection() | SRSTESection() | DPFSection():
             values["schedule"] = SCHEDULES[section.schedule]
@@ -133,6 +133,14 @@ def _patterns(section: WeightSection, multipliers: int) -> Rules | PatternChoice
         Pattern(select=KOutOfN(k, n, shared_by=section.shared_by)) for k, n in section.candidates
     )
     return PatternChoice(budget=_budget(section.budget, multipliers), candidates=candidates)
+
+
+def _filter_budget(
+    section: BudgetSection,
+) -> MacBudget | ParameterBudget | tuple[MacBudget | ParameterBudget, ...]:
+    kinds = ((MacBudget, section.macs), (ParameterBudget, section.parameters))
+    limits = tuple(kind(share) for kind, share in kinds if share is not None)
+    return limits if len(limits) > 1 else limits[0]
 
 
 def _budget(section: BudgetSection, multipliers: int) -> MacBudget | ParameterBudget | CycleBudget:

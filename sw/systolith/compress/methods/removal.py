@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from systolith.compress.budgets import MacBudget, ParameterBudget
 from systolith.compress.methods.pruning import Pruning, SearchPruning
+from systolith.foundation import kind_problems
 from systolith.prune import FilterScore, PruneError
 
 __all__ = [
@@ -31,8 +32,9 @@ class FilterPruning(FilterRemoval):
 
     Parameters
     ----------
-    keep : float, MacBudget or ParameterBudget
-        Share of the filters to keep, 0..1; or a budget for the network.
+    keep : float, MacBudget, ParameterBudget or tuple of these budgets
+        Share of the filters to keep, 0..1; or a budget for the network; or several, and the network
+        meets all.
     ratios : mapping of str to float
         Share of the filters to keep in layers whose names match a regular expression; later ones
         win. These layers take no part in the ranking; with ``keep=1.0``, no other filters leave.
@@ -43,10 +45,23 @@ class FilterPruning(FilterRemoval):
         lanes.
     """
 
-    keep: float | MacBudget | ParameterBudget
+    keep: float | MacBudget | ParameterBudget | tuple[MacBudget | ParameterBudget, ...]
     ratios: Mapping[str, float] = field(default_factory=dict)
     min_ratio: float = 0.1
     multiple_of: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.keep, tuple):
+            return
+        name = f"keep of {type(self).__name__}"
+        if not self.keep:
+            raise PruneError([f"{name} must have at least one budget, got none"])
+        PruneError.raise_if_any(
+            problem
+            for budget in self.keep
+            for problem in kind_problems(f"a budget in {name}", budget, MacBudget, ParameterBudget)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +80,7 @@ class GDPPruning(FilterPruning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.per_cost and not isinstance(self.keep, MacBudget | ParameterBudget):
+        if self.per_cost and not isinstance(self.keep, MacBudget | ParameterBudget | tuple):
             raise PruneError(["prune: per_cost needs a budget of macs, got keep"])
 
 

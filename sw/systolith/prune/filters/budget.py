@@ -1,7 +1,7 @@
 """Budgets of filters: what may be kept of a network, and in which portions."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -25,11 +25,12 @@ class FilterBudget:
 
     Parameters
     ----------
-    keep : float
-        Share of the cost of all scored groups; above 0 and at most 1.
-    cost : callable, optional
+    keep : float or tuple of float
+        Share of the cost of all scored groups; above 0 and at most 1. Several limits, such as one
+        of MACs and one of parameters, are a tuple.
+    cost : callable or tuple of callable, optional
         Function from kept units, by group name, to the cost, such as
-        :func:`systolith.prune.macs_after`. Default: the number of units.
+        :func:`systolith.prune.macs_after`; one for each share. Default: the number of units.
     min_filters : int
         Fewest units that each group keeps; smaller groups keep all.
     min_ratio : float
@@ -43,20 +44,33 @@ class FilterBudget:
     Raises
     ------
     PruneError
-        If a number is out of range; all problems are listed.
+        If a number is out of range, or shares and costs differ in number; all problems are listed.
+
+    Notes
+    -----
+    With several limits, the network meets all. :attr:`ranking_cost`, by which scores are divided,
+    adds up the used shares of all limits: by that of the limit which is exceeded most, filters
+    would be ranked by one cost only, and the other limit would be met long before, and by far.
     """
 
-    keep: float
-    cost: KeptCost | None = None
+    keep: float | tuple[float, ...]
+    cost: KeptCost | tuple[KeptCost, ...] | None = None
     min_filters: int = 1
     min_ratio: float = 0.0
     multiple_of: int = 1
     ratios: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        problems = []
-        if not is_number(self.keep) or not 0 < self.keep <= 1:
-            problems.append(f"keep must be above 0 and at most 1, got {show_value(self.keep)}")
+        problems = [
+            f"keep must be above 0 and at most 1, got {show_value(share)}"
+            for share in self._shares
+            if not is_number(share) or not 0 < share <= 1
+        ]
+        if len(self._shares) != len(self._costs):
+            problems.append(
+                f"keep must have a share for each cost, got {len(self._shares)} shares and "
+                f"{len(self._costs)} costs"
+            )
         if self.min_filters < 1:
             problems.append(f"min_filters must be at least 1, got {self.min_filters}")
         if not 0 <= self.min_ratio <= 1:
@@ -70,21 +84,61 @@ class FilterBudget:
         ]
         PruneError.raise_if_any(problems)
 
-    def total(self, kept: Mapping[str, int]) -> float:
-        """Cost of these numbers of units, by group name."""
-        return float(sum(kept.values()) if self.cost is None else self.cost(kept))
+    @property
+    def _shares(self) -> tuple[float, ...]:
+        return self.keep if isinstance(self.keep, tuple) else (self.keep,)
+
+    @property
+    def _costs(self) -> tuple[KeptCost, ...]:
+        if isinstance(self.cost, tuple):
+            return self.cost
+        return (_count_units if self.cost is None else self.cost,)
+
+    @property
+    def ranking_cost(self) -> KeptCost | None:
+        """Cost by which scores are divided: the only one, or the sum of the limits' used shares.
+
+        None if the budget has no cost.
+        """
+        if not isinstance(self.cost, tuple):
+            return self.cost
+        limits = [
+            (cost, share * cost({}))
+            for share, cost in zip(self._shares, self._costs, strict=True)
+            if cost({}) > 0
+        ]
+
+        def used(kept: Mapping[str, int]) -> float:
+            return sum(cost(kept) / most for cost, most in limits)
+
+        return used
+
+    def excesses(
+        self, kept: Mapping[str, int], sizes: Mapping[str, int]
+    ) -> Iterator[tuple[float, float, float]]:
+        """Yield the limits that these numbers of units exceed; groups have these sizes.
+
+        Yields
+        ------
+        tuple of three float
+            The share of the limit, the greatest allowed cost, and the cost.
+        """
+        for share, cost in zip(self._shares, self._costs, strict=True):
+            allowed, used = share * cost(sizes) * (1 + ROUNDING), cost(kept)
+            if used > allowed:
+                yield share, allowed, used
+
+    def allows(self, kept: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
+        """Whether these numbers of units exceed no limit."""
+        return not any(self.excesses(kept, sizes))
 
     def is_met(self, masks: FilterMasks) -> bool:
         """Whether the kept units cost no more than allowed, and ratios are reached."""
-        whole = self.total({name: len(mask) for name, mask in masks.items()})
-        if self.total(masks.kept) > self.allowed(whole):
-            return False
-        fixed = self.fixed({name: len(mask) for name, mask in masks.items()})
-        return all(masks.kept[name] <= count for name, count in fixed.items())
-
-    def allowed(self, whole: float) -> float:
-        """Greatest allowed cost, if everything costs `whole`."""
-        return self.keep * whole * (1 + ROUNDING)
+        sizes = {name: len(mask) for name, mask in masks.items()}
+        fixed = self.fixed(sizes)
+        return self.allows(masks.kept, sizes) and all(
+            masks.kept[name] <= count for name, count in fixed.items()
+        )
 
     def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Round numbers of kept units up to portions; groups have these sizes."""
@@ -107,10 +161,16 @@ class FilterBudget:
         Parameters
         ----------
         share : callable
-            Share to keep now, from the final one, for `keep` and for each ratio alike.
+            Share to keep now, from the final one, for each of `keep` and for each ratio alike.
         """
         ratios = {name: share(ratio) for name, ratio in self.ratios.items()}
-        return replace(self, keep=share(self.keep), ratios=ratios)
+        shares = tuple(map(share, self._shares))
+        keep = shares if isinstance(self.keep, tuple) else shares[0]
+        return replace(self, keep=keep, ratios=ratios)
+
+
+def _count_units(kept: Mapping[str, int]) -> float:
+    return float(sum(kept.values()))
 
 
 def match_ratios(groups: Iterable[ChannelGroup], rules: Mapping[str, float]) -> dict[str, float]:

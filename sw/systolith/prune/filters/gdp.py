@@ -152,9 +152,9 @@ class GDP:
         self._begin, self._ramp_until, self._freeze_at = begin, ramp_until, freeze_at
         self._momentum, self._hysteresis = momentum, hysteresis
         self._unit_costs: dict[str, float] = {}
-        if budget.cost is not None and per_cost is not False:
+        if (cost := budget.ranking_cost) is not None and per_cost is not False:
             sizes = {group.name: group.size for group in self._groups if group.removable}
-            self._unit_costs = unit_costs(sizes, budget.cost)
+            self._unit_costs = unit_costs(sizes, cost)
         self.settings = {
             "budget": budget,
             "interval": interval,

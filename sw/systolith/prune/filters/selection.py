@@ -75,23 +75,20 @@ def select_filters(
     leaves = np.array([name in fixed for name in names])[candidates]
     candidates = np.concatenate([candidates[~leaves], candidates[leaves]])
 
-    def kept(removed: int) -> NDArray[np.int64]:
+    def kept(removed: int) -> dict[str, int]:
         others = np.bincount(candidates[: len(candidates) - removed], minlength=len(names))
-        return budget.rounded(at_least + others, sizes)
+        return dict(zip(names, budget.rounded(at_least + others, sizes).tolist(), strict=True))
 
-    def cost(removed: int) -> float:
-        return budget.total(dict(zip(names, kept(removed).tolist(), strict=True)))
-
-    allowed = budget.allowed(cost(0))
+    whole = kept(0)
     most = len(candidates) if limit is None else min(limit, len(candidates))
-    if limit is None and cost(most) > allowed:
-        raise PruneError([_too_small(budget, allowed, cost(most))])
+    if limit is None:
+        PruneError.raise_if_any(_excesses(budget, kept(most), whole))
     fewest = min(int(leaves.sum()), most)
-    counts = kept(_first(lambda removed: cost(removed) <= allowed, fewest, most))
+    counts = kept(_first(lambda removed: budget.allows(kept(removed), whole), fewest, most))
     return FilterMasks(
         {
-            name: torch.from_numpy(rank < number).to(scores[name].device)
-            for name, rank, number in zip(names, ranks, counts, strict=True)
+            name: torch.from_numpy(rank < counts[name]).to(scores[name].device)
+            for name, rank in zip(names, ranks, strict=True)
         },
         known.values(),
     )
@@ -127,10 +124,9 @@ def uniform_filters(groups: Iterable[ChannelGroup], budget: FilterBudget) -> dic
         rounded = budget.rounded(wanted, array).tolist()
         return {**dict(zip(sizes, rounded, strict=True)), **fixed}
 
-    allowed, last = budget.allowed(budget.total(sizes)), len(shares) - 1
-    if (lowest := budget.total(kept(last))) > allowed:
-        raise PruneError([_too_small(budget, allowed, lowest)])
-    return kept(_first(lambda place: budget.total(kept(place)) <= allowed, 0, last))
+    last = len(shares) - 1
+    PruneError.raise_if_any(_excesses(budget, kept(last), sizes))
+    return kept(_first(lambda place: budget.allows(kept(place), sizes), 0, last))
 
 
 def select_filters_by_layer(
@@ -246,16 +242,18 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
     return low
 
 
-def _too_small(budget: FilterBudget, allowed: float, lowest: float) -> str:
-    limits = [f"min_filters={budget.min_filters}", f"multiple_of={budget.multiple_of}"]
+def _excesses(
+    budget: FilterBudget, fewest: Mapping[str, int], sizes: Mapping[str, int]
+) -> Iterator[str]:
+    """Say which limits even the fewest units exceed."""
+    portions = [f"min_filters={budget.min_filters}", f"multiple_of={budget.multiple_of}"]
     if budget.min_ratio:
-        limits.insert(1, f"min_ratio={budget.min_ratio}")
+        portions.insert(1, f"min_ratio={budget.min_ratio}")
     if budget.ratios:
-        limits.append("ratios")
-    return (
-        f"keep={budget.keep} allows a cost of {allowed:g}, but with {', '.join(limits[:-1])} and "
-        f"{limits[-1]} it is at least {lowest:g}"
-    )
+        portions.append("ratios")
+    least = f"with {', '.join(portions[:-1])} and {portions[-1]}"
+    for share, allowed, lowest in budget.excesses(fewest, sizes):
+        yield f"keep={share} allows a cost of {allowed:g}, but {least} it is at least {lowest:g}"
 
 
 def _problems(

@@ -89,7 +89,7 @@ def prune_by_ensembles(
 ) -> FilterMasks:
     """Remove the filters with the lowest scores of ensembles, some in each round.
 
-    After round r of R, the share ``budget.keep ** (r / R)`` of the cost is kept, and likewise each
+    After round r of R, the share ``budget.keep ** (r / R)`` of each cost is kept, and likewise each
     ratio of a single group, so each round removes the same share of what is left.
 
     Parameters
@@ -170,7 +170,7 @@ def prune_by_ensembles(
         for problem in _noise_reasons(scores, ensemble, masks, split if losses is None else None):
             warnings.warn(f"{problem}, in round {done}", stacklevel=2)
         current_budget = budget.relaxed(partial(pow, exp=done / rounds))
-        worth = _per_cost(scores, masks, budget.cost) if per_cost else scores
+        worth = _per_cost(scores, masks, budget.ranking_cost) if per_cost else scores
         chosen = _select(removable, worth, current_budget, ensemble.per_layer)
         # Removed filters stay removed, even if rounding removed more than this share.
         masks = {name: mask & chosen[name] for name, mask in masks.items()}

@@ -41,6 +41,10 @@ class SRSTE:
     Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li: Learning N:M fine-grained structured sparse neural
     networks from scratch (ICLR 2021), section 3.2, equation 9; decay 2e-4.
 
+    On digits (1-of-16, 12 epochs, 3 seeds), its test loss is 0.082 under AdamW, that of frozen
+    magnitude 0.118; under SGD 0.05 it is 0.046, and that 0.041. With kernels, 1-of-16, it loses to
+    frozen magnitude: 0.449, and that 0.158.
+
     **Deviation:** any exact pattern and schedule instead of N:M from the first step. Any optimizer;
     adaptive ones normalize the second term together with the gradient.
     """
