@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from systolith.devices.budget import Budget, Resources, is_integer
 from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
 from systolith.plan.area.resources import resources_of
 from systolith.plan.choose.arrays import array_problems, resolve_layer_names
-from systolith.plan.choose.options import choose_engines, engine_options
+from systolith.plan.choose.options import EngineChooser, engine_options
 from systolith.plan.cycles.queues import size_queues
 from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
@@ -245,9 +245,10 @@ def plan_network(
     if set(shapes) == {work.name for work in works}:
         budget = replace(budget, multipliers=None)
     options = engine_options(network, works, shapes, budget, cycles=cycles, reloadable=reloadable)
+    chooser = EngineChooser(options, budget)
     beyond = Resources()
     while True:
-        engines = choose_engines(options, budget, cycles=cycles, taken=beyond)
+        engines = chooser.choose(cycles=cycles, taken=beyond)
         graph = _join(network, engines)
         plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
         if not any(budget.exceeded(plan.resources)):
@@ -287,10 +288,16 @@ def _goal_problems(
 
 
 def _size_window(engine: WindowedEngine) -> WindowedEngine:
-    """Double the window buffer until, by the cycle model, the engine never waits for room."""
+    """Deepen the window buffer until, by the cycle model, the engine never waits for room."""
+    return replace(engine, buffer_depth=_sufficient_depth(replace(engine, name="engine")))
+
+
+@lru_cache(maxsize=256)
+def _sufficient_depth(engine: WindowedEngine) -> int:
+    """Double the depth of a window buffer until it suffices. Equal layers ask once."""
     for _ in range(MOST_DOUBLINGS):
         ends = compute_timeline(StageGraph.chain([engine]), STEADY_FRAMES).last_output
         if ends[-1] - ends[STEADY_FRAMES // 2] <= engine.cycles * (STEADY_FRAMES // 2 - 1):
             break
         engine = replace(engine, buffer_depth=2 * engine.buffer_depth)
-    return engine
+    return engine.buffer_depth

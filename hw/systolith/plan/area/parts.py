@@ -27,11 +27,11 @@ LutsAndFlipFlops = tuple[Counter[str], Counter[str]]
 
 def add_parts(*several: Parts) -> Counter[str]:
     """Add up the numbers of equal parts."""
-    total = Counter[str]()
+    total: dict[str, int] = {}
     for parts in several:
         for part, number in parts.items():
-            total[part] += number
-    return total
+            total[part] = total.get(part, 0) + number
+    return Counter(total)
 
 
 def join_parts(*several: LutsAndFlipFlops) -> LutsAndFlipFlops:

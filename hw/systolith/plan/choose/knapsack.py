@@ -7,15 +7,14 @@ then keeps the limits; otherwise CP-SAT chooses.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
-__all__ = ["Limits", "Vector", "find_front", "minimize_cost"]
+from systolith.plan.choose.front import Vector, find_front
+
+__all__ = ["Limits", "minimize_cost"]
 
 SEED = 0
 
-Vector = tuple[int, ...]
 Limits = Mapping[int, int]
 """Largest sums, by place in a vector."""
 
@@ -96,16 +95,3 @@ def _by_cp_sat(
         for layer, numbers in counts.items()
     }
     return [left[layer].pop(0) for layer in layers]
-
-
-def find_front(vectors: Sequence[Vector]) -> list[int]:
-    """List the numbers of vectors that no other vector dominates; of equals, the first."""
-    order = sorted(range(len(vectors)), key=lambda number: (vectors[number], number))
-    table: NDArray[np.int64] = np.empty((len(vectors), len(vectors[0])), dtype=np.int64)
-    front: list[int] = []
-    for number in order:
-        vector = vectors[number]
-        if not (table[: len(front)] <= vector).all(axis=1).any():
-            table[len(front)] = vector
-            front.append(number)
-    return front

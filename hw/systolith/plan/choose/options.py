@@ -22,7 +22,7 @@ from systolith.network import (
 )
 from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
-from systolith.plan.choose.solver import choose
+from systolith.plan.choose.solver import Chooser, choose
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.layer_engines import (
     divisors,
@@ -41,7 +41,7 @@ from systolith.plan.sizes.weight_memory import WeightMemory, sharing_tile
 from systolith.plan.sizes.workload import Workload
 from systolith.plan.streams.stage_graph import EnginePlan
 
-__all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "other_options"]
+__all__ = ["EngineChooser", "EngineOption", "conv_options", "engine_options", "other_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,34 +177,41 @@ def other_options(
     ]
 
 
-def choose_engines(
-    options: Options, budget: Budget, *, cycles: int | None = None, taken: Resources = NOTHING
-) -> list[EnginePlan]:
-    """Choose an engine for each layer.
-
-    :func:`systolith.plan.choose.solver.choose` says which choice is best.
+class EngineChooser:
+    """The choice of an engine for each layer, for any paces and amounts that are taken.
 
     Parameters
     ----------
     options : mapping of str to sequence of EngineOption
         Options by layer.
     budget : Budget
-    cycles : int, optional
-        Most cycles per frame.
-    taken : Resources
-        Resources of window buffers and queues that the options do not include.
-
-    Raises
-    ------
-    PlanError
-        If the budget is too small.
     """
-    chosen = choose(list(options.values()), budget, cycles=cycles, taken=taken)
-    pace = max((option.cycles for option in chosen), default=0)
-    return [
-        replace(narrow_input(option.engine, pace), name=name)
-        for name, option in zip(options, chosen, strict=True)
-    ]
+
+    def __init__(self, options: Options, budget: Budget) -> None:
+        self._names = tuple(options)
+        self._chooser = Chooser(list(options.values()), budget)
+
+    def choose(self, *, cycles: int | None = None, taken: Resources = NOTHING) -> list[EnginePlan]:
+        """Choose as :func:`systolith.plan.choose.solver.choose` says.
+
+        Parameters
+        ----------
+        cycles : int, optional
+            Most cycles per frame.
+        taken : Resources
+            Resources of window buffers and queues that the options do not include.
+
+        Raises
+        ------
+        PlanError
+            If the budget is too small.
+        """
+        chosen = self._chooser.choose(cycles=cycles, taken=taken)
+        pace = max((option.cycles for option in chosen), default=0)
+        return [
+            replace(narrow_input(option.engine, pace), name=name)
+            for name, option in zip(self._names, chosen, strict=True)
+        ]
 
 
 def _windows(budget: Budget) -> list[MemoryKind]:

@@ -12,37 +12,23 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from systolith.devices.budget import KINDS, SHARE, Budget, Resources
 from systolith.plan.choose.options import EngineOption
+from systolith.plan.choose.prices import Floats, Ints, draw_prices, find_cheapest
 
 __all__ = ["OptionTable", "Sketch", "sketch_design"]
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 KIND_NAMES = tuple(KINDS)
 MULTIPLIERS = KIND_NAMES.index("multipliers")
 SCARCE = len(KIND_NAMES) - 1
 """Number of resources besides multipliers in PE arrays."""
-TRIES = 128
-"""Random prices."""
 PASSES = 2
 """Passes over all layers in which each layer may choose again while the others stay."""
-LOW, HIGH = -3.0, 7.0
-"""Prices are drawn between these powers of two."""
 
-
-def _prices() -> Floats:
-    """Prices of the resources besides multipliers, shape (P, 4): none, one, or several at once."""
-    rng = np.random.default_rng(0)
-    alone = np.concatenate([np.outer(2.0 ** np.arange(LOW, HIGH), row) for row in np.eye(SCARCE)])
-    drawn = 2.0 ** rng.uniform(LOW, HIGH, (TRIES, SCARCE)) * (rng.random((TRIES, SCARCE)) < 0.6)
-    return np.concatenate([np.zeros((1, SCARCE)), alone, drawn])
-
-
-PRICES = _prices()
+PRICES = draw_prices(SCARCE)
+"""Of the resources besides multipliers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +88,7 @@ class OptionTable:
         # With fewest multipliers first, as the planner chooses; then, as a fallback, without.
         most = float(cost.max()) + 1
         cost = np.concatenate([cost + most * self.taken[:, [MULTIPLIERS]], cost], axis=1)
-        self.cheapest: Ints = _first_least(cost)
+        self.cheapest: Ints = find_cheapest(cost)
 
     def keeping(self, pace: int) -> int:
         """Count the options that take at most `pace` cycles."""
@@ -221,13 +207,3 @@ def _excess(taken: Ints, limits: Floats) -> Floats:
     most = limits[bounded]
     excess: Floats = np.maximum(taken[:, bounded] - most, 0) @ (1 / np.maximum(most, 1))
     return excess
-
-
-def _first_least(cost: Floats) -> Ints:
-    """Number of the smallest row up to each row, column by column; of equals, the first."""
-    least = np.minimum.accumulate(cost, axis=0)
-    fresh = np.ones(cost.shape, dtype=bool)
-    fresh[1:] = cost[1:] < least[:-1]
-    numbers = np.where(fresh, np.arange(len(cost))[:, None], 0)
-    first: Ints = np.maximum.accumulate(numbers, axis=0)
-    return first

@@ -4,15 +4,22 @@ At a given pace, slower options are dropped and :mod:`systolith.plan.choose.knap
 the others. Bisection over the paces that occur finds the fastest possible one.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import chain
+from operator import attrgetter, mul
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
+
 from systolith.devices.budget import KINDS, NOTHING, Budget, Resources
-from systolith.plan.choose.knapsack import Vector, find_front, minimize_cost
+from systolith.plan.choose.front import Vector, find_front
+from systolith.plan.choose.knapsack import minimize_cost
+from systolith.plan.choose.prices import Floats, PricedOptions, draw_prices, judge_pace
 from systolith.plan.errors import PlanError
 
-__all__ = ["Option", "choose"]
+__all__ = ["Chooser", "Option", "choose"]
 
 
 class Option(Protocol):
@@ -63,20 +70,74 @@ def choose(
     PlanError
         Naming each resource that is too scarce, or the cycles that are needed.
     """
-    if not options:
-        return []
-    table = _Table(options, budget, taken)
-    paces = _paces(options, cycles)
-    low, high = 0, len(paces) - 1
-    if not table.fits(paces[high]):
-        raise PlanError(_shortages(options, budget, taken, cycles))
-    while low < high:
-        middle = (low + high) // 2
-        if table.fits(paces[middle]):
-            high = middle
-        else:
-            low = middle + 1
-    return table.least(paces[low])
+    return Chooser(options, budget).choose(cycles=cycles, taken=taken)
+
+
+class Chooser(Generic[C]):
+    """The choice of an option for each layer, for any paces and amounts that are taken.
+
+    Parameters
+    ----------
+    options : sequence of sequence of Option
+        At least one for each layer. Of equal options, the first counts.
+    budget : Budget
+    """
+
+    def __init__(self, options: Sequence[Sequence[C]], budget: Budget) -> None:
+        self._options, self._budget = options, budget
+        known: dict[int, _Layer[C]] = {}
+        for layer in options:
+            # Equal layers share their options.
+            if id(layer) not in known:
+                known[id(layer)] = _Layer(layer, budget)
+        self._layers = [known[id(layer)] for layer in options]
+
+    def choose(self, *, cycles: int | None = None, taken: Resources = NOTHING) -> list[C]:
+        """Choose as :func:`choose` says."""
+        if not self._options:
+            return []
+        paces = _paces(self._options, cycles)
+        limits = [most - getattr(taken, kind) for kind, most in self._budget.limits.items()]
+        low, high = 0, len(paces) - 1
+        if not self._fits(paces[high], limits):
+            raise PlanError(_shortages(self._options, self._budget, taken, cycles))
+        while low < high:
+            middle = (low + high) // 2
+            if self._fits(paces[middle], limits):
+                high = middle
+            else:
+                low = middle + 1
+        return self._least(paces[low], limits)
+
+    def _fits(self, pace: int, limits: Sequence[int]) -> bool:
+        """Whether all layers can keep a pace."""
+        if not limits:
+            return True
+        scale, prices, priced = self._priced
+        worth = prices @ (np.array(limits) * scale)
+        fits = judge_pace(priced, pace, np.array(limits), worth)
+        if fits is not None:
+            return fits
+        vectors = [[vector[2:] for vector in layer.keeping(pace)] for layer in self._layers]
+        return minimize_cost(vectors, dict(enumerate(limits)), [0] * len(limits)) is not None
+
+    @cached_property
+    def _priced(self) -> tuple[Floats, Floats, list[PricedOptions]]:
+        """Factors on the limited resources, prices of these, and what options cost with them."""
+        most = np.array(list(self._budget.limits.values()))
+        scale, prices = 1 / np.maximum(most, 1), draw_prices(len(most))
+        priced = {layer: layer.priced(scale, prices) for layer in set(self._layers)}
+        return scale, prices, [priced[layer] for layer in self._layers]
+
+    def _least(self, pace: int, limits: Sequence[int]) -> list[C]:
+        """Choose the options with the fewest multipliers, and then the least shares."""
+        vectors = [layer.keeping(pace) for layer in self._layers]
+        # One multiplier costs more than any sum of shares.
+        weight = 1 + sum(max(vector[1] for vector in layer) for layer in vectors)
+        costs = [weight, 1, *[0] * len(limits)]
+        numbers = minimize_cost(vectors, dict(enumerate(limits, start=2)), costs)
+        assert numbers is not None, "the pace is possible"
+        return [layer.options[number] for layer, number in zip(self._layers, numbers, strict=True)]
 
 
 def _paces(options: Sequence[Sequence[Option]], cycles: int | None) -> list[int]:
@@ -90,54 +151,34 @@ def _paces(options: Sequence[Sequence[Option]], cycles: int | None) -> list[int]
     return [cycles]
 
 
-class _Table(Generic[C]):
-    """The options that no other beats in everything, each with its vector.
+class _Layer(Generic[C]):
+    """The options of a layer that no other beats in everything, those with fewest cycles first.
 
-    A vector has the cycles, the multipliers, the share, and the amount of each limited resource.
+    A vector has the multipliers, the share, and the amount of each limited resource.
     """
 
-    def __init__(self, options: Sequence[Sequence[C]], budget: Budget, taken: Resources) -> None:
-        limits = budget.limits.items()
-        self.limits = {
-            place: most - getattr(taken, kind) for place, (kind, most) in enumerate(limits, start=2)
-        }
-        kinds = tuple(budget.limits)
-        known: dict[int, list[tuple[Vector, C]]] = {}
-        for layer in options:
-            # Equal layers share their options.
-            if id(layer) not in known:
-                vectors = [_vector(option, budget, kinds) for option in layer]
-                known[id(layer)] = [(vectors[n], layer[n]) for n in find_front(vectors)]
-        self.layers = [known[id(layer)] for layer in options]
+    def __init__(self, options: Sequence[C], budget: Budget) -> None:
+        amounts = attrgetter("multipliers", *KINDS)
+        units = [budget.share(Resources(**{kind: 1})) for kind in KINDS]
+        limited = [place for place, kind in enumerate(KINDS) if kind in budget.limits]
+        vectors: list[Vector] = []
+        for option in options:
+            multipliers, *used = amounts(option.resources)
+            share = sum(map(mul, used, units))
+            vectors.append((option.cycles, multipliers, share, *(used[n] for n in limited)))
+        front = find_front(vectors)
+        self.options = [options[number] for number in front]
+        self.cycles = [option.cycles for option in self.options]
+        self.vectors: list[Vector] = [vectors[number][1:] for number in front]
 
-    def fits(self, pace: int) -> bool:
-        """Whether all layers can keep a pace."""
-        return (
-            minimize_cost(self._keeping(pace), self.limits, [0, 0, *[0] * len(self.limits)])
-            is not None
-        )
+    def keeping(self, pace: int) -> list[Vector]:
+        """Vectors of the options that keep a pace."""
+        return self.vectors[: bisect_right(self.cycles, pace)]
 
-    def least(self, pace: int) -> list[C]:
-        """Choose the options with the fewest multipliers, and then the least shares."""
-        vectors = self._keeping(pace)
-        # One multiplier costs more than any sum of shares.
-        weight = 1 + sum(max(vector[1] for vector in layer) for layer in vectors)
-        numbers = minimize_cost(vectors, self.limits, [weight, 1, *[0] * len(self.limits)])
-        assert numbers is not None, "the pace is possible"
-        return [
-            [option for vector, option in layer if vector[0] <= pace][number]
-            for layer, number in zip(self.layers, numbers, strict=True)
-        ]
-
-    def _keeping(self, pace: int) -> list[list[Vector]]:
-        """For each layer the vectors that keep a pace, without their cycles."""
-        return [[vector[1:] for vector, _ in layer if vector[0] <= pace] for layer in self.layers]
-
-
-def _vector(option: Option, budget: Budget, kinds: Sequence[str]) -> Vector:
-    used = option.resources
-    amounts = (getattr(used, kind) for kind in kinds)
-    return (option.cycles, used.multipliers, budget.share(used), *amounts)
+    def priced(self, scale: Floats, prices: Floats) -> PricedOptions:
+        """Compute what the options cost."""
+        amounts = np.array([vector[2:] for vector in self.vectors], dtype=np.int64)
+        return PricedOptions(self.cycles, amounts, scale, prices)
 
 
 def _shortages(

@@ -23,7 +23,7 @@ from systolith.plan import (
     plan_network,
     resources_of,
 )
-from systolith.plan.choose.options import EngineOption, choose_engines, engine_options
+from systolith.plan.choose.options import EngineChooser, EngineOption, engine_options
 from systolith.plan.engines.layer_engines import plan_conv
 from systolith.plan.sizes.workload import Workload, workload_of
 from tests.support.networks import convolution, small_network
@@ -95,9 +95,9 @@ def test_no_engine_is_better(budget: Budget, kept: int, cycles: int | None) -> N
     options = engine_options(network, [work], {}, budget, cycles=cycles)
     if not fitting:
         with pytest.raises(PlanError):
-            choose_engines(options, budget, cycles=cycles)
+            EngineChooser(options, budget).choose(cycles=cycles)
         return
-    (engine,) = choose_engines(options, budget, cycles=cycles)
+    (engine,) = EngineChooser(options, budget).choose(cycles=cycles)
     chosen = EngineOption(engine, engine.cycles, resources_of(engine, budget.block))
     assert not any(budget.exceeded(chosen.resources))
     assert rank(chosen) == min(map(rank, fitting))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from systolith.devices import Budget, Resources
 from systolith.plan import PlanError
-from systolith.plan.choose.knapsack import Vector, minimize_cost
+from systolith.plan.choose.front import Vector
+from systolith.plan.choose.knapsack import minimize_cost
 from systolith.plan.choose.solver import choose
 
 
