@@ -38,7 +38,7 @@ def rows_of(name: str) -> Iterable[str]:
             return pruning.filter_rows([row for row in _pruned() if "epochs_finetune" in row])
         case "untrained":
             path = pruning.RESULTS / f"{post_training.NAME}.json"
-            return post_training.table_rows(_read(path))
+            return post_training.table_rows(_read(path), _pruned())
         case "digit_masks":
             return digits.mask_rows()
         case "digit_filters":

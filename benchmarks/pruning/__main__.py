@@ -40,13 +40,8 @@ def main() -> None:
     )
     measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
     measurements[post_training.NAME] = post_training.run
-    for name, measure in (
-        ("agreement", quantized.agreement),
-        (quantized.NAME, quantized.post_training),
-    ):
-        measurements[name] = lambda bench, name=name, measure=measure: bench.record(
-            name, measure(bench)
-        )
+    measurements[quantized.NAME] = quantized.post_training
+    measurements["agreement"] = lambda bench: bench.record("agreement", quantized.agreement(bench))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help=f"with wildcards: {', '.join(measurements)}"

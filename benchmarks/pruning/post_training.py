@@ -28,8 +28,6 @@ NAME = "post-training"
 PATTERNS = ((2, 4), (1, 4), (2, 8))
 NETWORKS = ("resnet8", "resnet20", "resnet56")
 BITS = (8, 4)
-UNQUANTIZED = ("resnet56",)
-"""Measured in float only."""
 IMAGES = 512
 """First training images, not augmented; nothing else of the training data is read."""
 
@@ -88,7 +86,7 @@ def _row(bench: Workbench, network: str, k: int, n: int, widths: Sequence[int]) 
     judge("magnitude", plain)
     recalibrate_batch_norms_(plain, images, before)
     judge("magnitude_recalibrated", plain)
-    for bits in widths if network not in UNQUANTIZED else ():
+    for bits in widths:
         quantized = prepare(model, images, _config(model, data, bits), masks)
         reconstruct_(quantized, images)
         judge(f"w{bits}a8", quantized)
@@ -110,13 +108,14 @@ def _accuracy(model: nn.Module, data: Dataset) -> float:
     return evaluate(model, data.test_images, data.test_labels)
 
 
-def table_rows(result: Mapping[str, Any]) -> Iterator[str]:
-    """Lines of the table in docs/benchmarks.md."""
+def table_rows(result: Mapping[str, Any], trained: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines of the table in docs/benchmarks.md; `trained` are result files of trained masks."""
     yield (
         "| network | pattern | dense | magnitude | magnitude, batch norms recalibrated | obs "
-        "| obs, 8 bits | obs, 4-bit weights | processor seconds |"
+        "| obs, 8 bits | obs, 4-bit weights | processor seconds "
+        "| SR-STE: epochs | float | 4-bit weights |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield f"|{'---|' * 12}"
     for row in result["rows"]:
         labels = ("dense", "magnitude", "magnitude_recalibrated", "float", "w8a8", "w4a8")
         values = (row.get(f"accuracy_{label}") for label in labels)
@@ -125,8 +124,36 @@ def table_rows(result: Mapping[str, Any]) -> Iterator[str]:
             row["pattern"],
             *("" if value is None else f"{value:.2%}" for value in values),
             f"{row['processor_seconds']:.0f}",
+            *_trained_cells(row, trained),
         ]
         yield f"| {' | '.join(cells)} |"
+
+
+def _trained_cells(
+    row: Mapping[str, Any], trained: Sequence[Mapping[str, Any]]
+) -> tuple[str, str, str]:
+    """Epochs and accuracies of the longest training with the same pattern."""
+    wanted = {
+        "method": "srste",
+        "granularity": "weight",
+        "shared_by": 1,
+        "network": row["network"],
+        "pattern": row["pattern"],
+        "teacher": None,
+    }
+    equal = [
+        other
+        for other in trained
+        if all(other.get(name) == value for name, value in wanted.items()) and not other.get("seed")
+    ]
+    if not equal:
+        return "", "", ""
+    longest = max(equal, key=lambda other: float(other["epochs_prune"]))
+    return (
+        f"{longest['epochs_prune']} + {longest['epochs_quantize']}",
+        f"{longest['accuracy_pruned_float']:.2%}",
+        f"{longest['accuracy_4bit']:.2%}",
+    )
 
 
 def digits_rows(trials: Mapping[str, Any]) -> Iterator[str]:

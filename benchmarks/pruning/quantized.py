@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from time import process_time
 from typing import Any
 
@@ -104,25 +106,15 @@ def _run(model: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([model(batch) for batch in images.split(BATCH)])
 
 
-def post_training(bench: Workbench) -> Mapping[str, Any]:
-    """Accuracy on all test images of each rounding, without training."""
-    rows = [
-        dict(
-            bench.stage(
-                f"post-training-{network}-{widths}-{settings}",
-                lambda n=network, w=widths, s=settings: _round(n, w, s, bench),
-            )
-        )
-        for network in POST_TRAINING_NETWORKS
-        for widths in WIDTHS
-        for settings in SETTINGS
-    ]
-    return {
-        "calibration_images": 512,
-        "test_images": 10_000,
-        "accuracy_float": {name: _float_accuracy(name, bench) for name in POST_TRAINING_NETWORKS},
-        "rows": rows,
-    }
+def post_training(bench: Workbench) -> None:
+    """Measure each rounding on all test images, without training; write the file after each row."""
+    accuracies = {name: _float_accuracy(name, bench) for name in POST_TRAINING_NETWORKS}
+    rows: list[Mapping[str, Any]] = []
+    for network, widths, settings in product(POST_TRAINING_NETWORKS, WIDTHS, SETTINGS):
+        stage = f"post-training-{network}-{widths}-{settings}"
+        rows.append(bench.stage(stage, partial(_round, network, widths, settings, bench)))
+        content = {"calibration_images": 512, "test_images": 10_000, "accuracy_float": accuracies}
+        bench.record(NAME, {**content, "rows": rows})
 
 
 def _round(network: str, widths: str, settings: str, bench: Workbench) -> Mapping[str, Any]:

@@ -5,11 +5,12 @@ A row prunes and trains a published network in float, and then trains it quantiz
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import mean
 from typing import Any
 
 from torch import nn
 
-from benchmarks.pruning.workbench import Workbench
+from benchmarks.pruning.workbench import Workbench, log
 from systolith.frontend import IntegerModel, lower
 from systolith.network import Granularity, KOutOfN, Pattern, save
 from systolith.prune import (
@@ -25,7 +26,7 @@ from systolith.prune import (
     prunable_layers,
 )
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare, reconstruct_
-from systolith.train import evaluate
+from systolith.train import EpochProgress, evaluate
 
 WEIGHT_DECAY = 1e-4
 COMPARED_EPOCHS = 2
@@ -104,7 +105,10 @@ class Case:
 
 
 def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
-    """Prune, then train quantized for each width; accuracy of the last epoch on all test images."""
+    """Prune, then train quantized for each width; accuracy of the last epoch on all test images.
+
+    Drawn masks have a curve of confidence and diversity: one entry per epoch since the last start.
+    """
     data, name = bench.data(case.network), case.name
     model = bench.trained(case.network)
     dense = evaluate(model, data.test_images, data.test_labels)
@@ -114,6 +118,13 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
     def prune() -> Mapping[str, Any]:
         sparsifier = make_sparsifier(case, model, patterns)
         before = sparsifier.masks(model)
+        curve: list[Mapping[str, float]] = []
+
+        def note(progress: EpochProgress) -> None:
+            log(progress)
+            if progress.epoch_done and isinstance(sparsifier, DPP):
+                curve.append({"epoch": progress.epoch, **mean_statistics(sparsifier)})
+
         bench.fit(
             f"{name}-prune",
             model,
@@ -126,6 +137,7 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
             seed=case.seed,
             teacher=bench.teacher(case.teacher, case.network),
             ema=case.ema,
+            progress=note,
         )
         masks = sparsifier.masks(model)
         masks.apply_(model)
@@ -136,6 +148,7 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
             "masks": dict(masks),
             "patterns": dict(masks.patterns),
             "moved": moved / max(kept, 1),
+            "curve": curve,
         }
 
     pruned = bench.stage(name, prune)
@@ -153,12 +166,22 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
         "epochs_prune": epochs,
         "epochs_quantize": case.quantize_epochs and bench.epochs(case.quantize_epochs),
         "moved": pruned["moved"],
+        "curve": pruned.get("curve", []),
         "accuracy_dense_float": dense,
         "accuracy_pruned_float": evaluate(model, data.test_images, data.test_labels),
     }
     for bits in case.bits:
         row[f"accuracy_{bits}bit"] = quantized_accuracy(case, bench, model, masks, bits)
     return {**row, "seconds": dict(bench.seconds)}
+
+
+def mean_statistics(dpp: DPP) -> dict[str, float]:
+    """Confidence and diversity of the masks, means over layers, 0..1."""
+    layers = dpp.statistics().values()
+    return {
+        "confidence": mean(layer.confidence for layer in layers),
+        "diversity": mean(layer.diversity for layer in layers),
+    }
 
 
 def quantized_accuracy(
