@@ -70,10 +70,10 @@ def test_keys_are_limits_and_a_target(
             "no such device 'ecp5'; there are ecp5-12f, ecp5-25f, ecp5-45f, ecp5-85f",
         ),
         (
-            'device = "ecp5-12f"\ndsps = 29\nblock_rams = 33\ntarget_fps = 1.0',
+            'device = "ice40-up5k"\ndsps = 29\nblock_rams = 33\ntarget_fps = 1.0',
             (
-                "dsps = 29 is more than device ecp5-12f has, 28; "
-                "block_rams = 33 is more than device ecp5-12f has, 32; "
+                "dsps = 29 is more than device ice40-up5k has, 8; "
+                "block_rams = 33 is more than device ice40-up5k has, 30; "
                 "target_fps = 1 needs clock_mhz"
             ),
         ),
@@ -134,6 +134,19 @@ def test_a_target_gives_the_smallest_design_that_has_it(tmp_path: Path) -> None:
     )
     assert small["frames_per_second"] >= least and large["frames_per_second"] >= most
     assert small["resources"]["multipliers"] < large["resources"]["multipliers"]
+
+
+def test_a_target_without_a_clock_is_reached_by_the_estimated_clock(tmp_path: Path) -> None:
+    device = ("--device", "ecp5-12f")
+    most = _estimate(tmp_path, *device)["performance"]
+    target = round(most["fmax_mhz_estimated"] * 1e6 / most["cycles_per_frame"] / 4)
+    found = _estimate(tmp_path, *device, "--target-fps", target)["performance"]
+    assert found["fmax_mhz_estimated"] * 1e6 / found["cycles_per_frame"] >= target
+    assert found["resources"]["multipliers"] < most["resources"]["multipliers"]
+    # With the clock of that design as a given one, the same design is found.
+    clock = ("--clock-mhz", target * found["cycles_per_frame"] / 1e6 + 1e-6)
+    given = _estimate(tmp_path, *device, "--target-fps", target, *clock)["performance"]
+    assert given["cycles_per_frame"] == found["cycles_per_frame"]
 
 
 def test_a_network_can_be_too_large_for_a_device(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class HardwareSection(Section):
     target_fps: Positive | None = None
     """Frames per second that the smallest design must reach; None: the fastest in the limits."""
     clock_mhz: Positive | None = None
+    """Clock for frames per second; None: estimated where there is a model of the device."""
     arrays: dict[str, ArraySection] = {}
     reloadable: bool = False
     """Whether the design can load other weights of the same patterns."""
@@ -90,7 +91,8 @@ class HardwareSection(Section):
         if self.target_fps is None:
             return
         if self.clock_mhz is None:
-            yield f"target_fps = {self.target_fps:g} needs clock_mhz"
+            if not self.estimates_clock:
+                yield f"target_fps = {self.target_fps:g} needs clock_mhz, or an ECP5 as device"
         elif self.cycles == 0:
             yield (
                 f"target_fps = {self.target_fps:g} is more than a frame in each cycle "
@@ -121,8 +123,13 @@ class HardwareSection(Section):
         )
 
     @property
+    def estimates_clock(self) -> bool:
+        """Whether the clock of designs on the device can be estimated."""
+        return self.device in DEVICES and DEVICES[self.device].family is Family.ECP5
+
+    @property
     def cycles(self) -> int | None:
-        """Most cycles per frame; None if there is no target."""
+        """Most cycles per frame; None if there is no target, or no given clock."""
         if self.target_fps is None or self.clock_mhz is None:
             return None
         return int(self.clock_mhz * 1e6 / self.target_fps)

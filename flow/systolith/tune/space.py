@@ -343,3 +343,5 @@ def _hardware_problems(experiment: Experiment) -> Iterator[str]:
     clocked = chosen.clock_mhz or experiment.hardware.clock_mhz
     if chosen.target_fps and not clocked:
         yield "tune.hardware.target_fps needs clock_mhz, there or in [hardware]"
+    elif experiment.hardware.target_fps and not clocked:
+        yield "hardware.target_fps needs clock_mhz when designs are searched"

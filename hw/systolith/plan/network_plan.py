@@ -11,6 +11,7 @@ from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
 from systolith.plan.area.resources import resources_of
 from systolith.plan.choose.arrays import array_problems, resolve_layer_names
 from systolith.plan.choose.options import EngineChooser, engine_options
+from systolith.plan.choose.solver import Clock
 from systolith.plan.cycles.queues import size_queues
 from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
@@ -195,6 +196,8 @@ def plan_network(
     multipliers: int | None = None,
     budget: Budget | None = None,
     cycles: int | None = None,
+    clock: Clock | None = None,
+    frames_per_second: float | None = None,
     reloadable: bool = False,
 ) -> NetworkPlan:
     """Lay a network out on engines.
@@ -217,6 +220,14 @@ def plan_network(
         Limits on the resources of the design, with queues between engines.
     cycles : int, optional
         Most cycles per frame. The design is then as small as possible instead of as fast.
+    clock : callable, optional
+        Estimated clock in MHz of a design with some :class:`Resources`, which never rises with
+        them; needs a budget of more than multipliers. The design then has the most frames per
+        second by this clock instead of the fewest cycles. Of the resources of queues, only those
+        are known then that made an earlier choice exceed the budget or miss the target.
+    frames_per_second : float, optional
+        Target by the estimated clock, instead of `cycles`. The design is then the slowest one that
+        reaches it.
     reloadable : bool
         Whether parameters can be loaded. Sums and requantizers are then as wide as any weights of
         the same patterns may need.
@@ -237,6 +248,7 @@ def plan_network(
             *unsupported_layers(network),
             *array_problems(network, shapes, reloadable=reloadable),
             *_goal_problems(multipliers, budget, cycles),
+            *_clock_problems(clock, frames_per_second, budget, cycles),
         ]
     )
     budget = _budget(multipliers, budget, cycles)
@@ -248,10 +260,17 @@ def plan_network(
     chooser = EngineChooser(options, budget)
     beyond = Resources()
     while True:
-        engines = chooser.choose(cycles=cycles, taken=beyond)
+        engines = chooser.choose(
+            cycles=cycles, clock=clock, frames_per_second=frames_per_second, taken=beyond
+        )
         graph = _join(network, engines)
         plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
-        if not any(budget.exceeded(plan.resources)):
+        missed = (
+            clock is not None
+            and frames_per_second is not None
+            and clock(plan.resources) * 1e6 < frames_per_second * plan.cycles_per_frame
+        )
+        if not missed and not any(budget.exceeded(plan.resources)):
             return plan
         # Only now are the depths of window buffers and queues known: reserve resources for them.
         used = sum((plan.resources_of(engine) for engine in engines), Resources())
@@ -285,6 +304,20 @@ def _goal_problems(
     yield from _budget(multipliers, budget, cycles).problems()
     if cycles is not None and not (is_integer(cycles) and cycles >= 1):
         yield f"cycles per frame must be an integer of at least 1, got {cycles!r}"
+
+
+def _clock_problems(
+    clock: Clock | None,
+    frames_per_second: float | None,
+    budget: Budget | None,
+    cycles: int | None,
+) -> Iterator[str]:
+    if clock is not None and set((budget or Budget()).limits) <= {"multipliers"}:
+        yield "an estimated clock needs a budget of more than multipliers, such as a device's"
+    if clock is not None and cycles is not None:
+        yield "give an estimated clock or cycles per frame, not both"
+    if frames_per_second is not None and clock is None:
+        yield "frames per second need an estimated clock; otherwise give cycles per frame"
 
 
 def _size_window(engine: WindowedEngine) -> WindowedEngine:

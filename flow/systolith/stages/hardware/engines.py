@@ -1,11 +1,12 @@
 """The engines of a run, planned within the limits of [hardware] and [build]."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from systolith.config import BuildSection, HardwareSection
-from systolith.devices import DEVICES, Family
+from systolith.devices import DEVICES, Resources
 from systolith.gateware.board import server_resources
 from systolith.network import (
     Conv2d,
@@ -80,12 +81,16 @@ def plan_engines(
     if budget.luts is not None:
         budget = replace(budget, luts=int(budget.luts * more_luts))
 
+    clock = _clock_model(hardware, build)
+
     def plan(candidate: IntegerNetwork) -> NetworkPlan:
         return plan_network(
             candidate,
             arrays={name: section.shape for name, section in hardware.arrays.items()},
             budget=budget,
             cycles=hardware.cycles,
+            clock=clock,
+            frames_per_second=None if clock is None else hardware.target_fps,
             reloadable=hardware.reloadable,
         )
 
@@ -125,11 +130,31 @@ def estimate_fmax(
 
     Returns None if there is no device, or no model of its timing.
     """
-    if hardware.device is None or DEVICES[hardware.device].family is not Family.ECP5:
+    if not hardware.estimates_clock:
         return None
+    assert hardware.device is not None
+    device = DEVICES[hardware.device]
+    return estimate_fmax_mhz(plan.resources, device, speed=_speed_of(build))
+
+
+def _clock_model(
+    hardware: HardwareSection, build: BuildSection
+) -> Callable[[Resources], float] | None:
+    """Return the estimated clock of a design, by which plans are compared.
+
+    None if a clock is given, or if there is no model of the device's timing: then cycles decide.
+    """
+    if hardware.clock_mhz is not None or not hardware.estimates_clock:
+        return None
+    assert hardware.device is not None
+    device, speed = DEVICES[hardware.device], _speed_of(build)
+    # A network of nothing but wires takes no LUTs.
+    return lambda taken: estimate_fmax_mhz(taken.at_least(Resources(luts=1)), device, speed=speed)
+
+
+def _speed_of(build: BuildSection) -> int:
     part = build.part
-    speed = part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
-    return estimate_fmax_mhz(plan.resources, DEVICES[hardware.device], speed=speed)
+    return part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
 
 
 def estimate_place_and_route(
@@ -144,10 +169,20 @@ def estimate_place_and_route(
 
 
 def select_engine_settings(hardware: HardwareSection, build: BuildSection) -> Inputs:
-    """Return all settings that decide the engines; the clock is one only with a target."""
+    """Return all settings that decide the engines.
+
+    The clock is one with a target. Without, it counts only whether a clock is given where one would
+    be estimated; the speed grade counts with a target and an estimated clock.
+    """
     unread = {"interface", *(() if hardware.target_fps is not None else ("clock_mhz",))}
     given = dict(flatten_keys("hardware", hardware.model_dump(mode="json", exclude=unread)))
-    return {"setting": {**given, "build.board": build.board}}
+    clock = _clock_model(hardware, build)
+    estimates = {
+        "hardware.clock_mhz": None if clock is None else "estimated",
+        "build.speed": None if clock is None or not hardware.target_fps else _speed_of(build),
+    }
+    estimated = {name: value for name, value in estimates.items() if value is not None}
+    return {"setting": {**given, **estimated, "build.board": build.board}}
 
 
 def judge_untrained(

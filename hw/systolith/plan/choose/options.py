@@ -22,7 +22,7 @@ from systolith.network import (
 )
 from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
-from systolith.plan.choose.solver import Chooser, choose
+from systolith.plan.choose.solver import Chooser, Clock, choose
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.layer_engines import (
     divisors,
@@ -191,13 +191,24 @@ class EngineChooser:
         self._names = tuple(options)
         self._chooser = Chooser(list(options.values()), budget)
 
-    def choose(self, *, cycles: int | None = None, taken: Resources = NOTHING) -> list[EnginePlan]:
-        """Choose as :func:`systolith.plan.choose.solver.choose` says.
+    def choose(
+        self,
+        *,
+        cycles: int | None = None,
+        clock: Clock | None = None,
+        frames_per_second: float | None = None,
+        taken: Resources = NOTHING,
+    ) -> list[EnginePlan]:
+        """Choose as :class:`systolith.plan.choose.solver.Chooser` says.
 
         Parameters
         ----------
         cycles : int, optional
             Most cycles per frame.
+        clock : callable, optional
+            Estimated clock in MHz; frames per second then decide instead of cycles.
+        frames_per_second : float, optional
+            Target; needs a clock.
         taken : Resources
             Resources of window buffers and queues that the options do not include.
 
@@ -206,7 +217,12 @@ class EngineChooser:
         PlanError
             If the budget is too small.
         """
-        chosen = self._chooser.choose(cycles=cycles, taken=taken)
+        if clock is None:
+            chosen = self._chooser.choose(cycles=cycles, taken=taken)
+        else:
+            chosen = self._chooser.choose_by_clock(
+                clock, frames_per_second=frames_per_second, taken=taken
+            )
         pace = max((option.cycles for option in chosen), default=0)
         return [
             replace(narrow_input(option.engine, pace), name=name)

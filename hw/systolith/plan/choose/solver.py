@@ -5,7 +5,7 @@ the others. Bisection over the paces that occur finds the fastest possible one.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter, mul
@@ -19,7 +19,10 @@ from systolith.plan.choose.knapsack import minimize_cost
 from systolith.plan.choose.prices import Floats, PricedOptions, draw_prices, judge_pace
 from systolith.plan.errors import PlanError
 
-__all__ = ["Chooser", "Option", "choose"]
+__all__ = ["Chooser", "Clock", "Option", "choose"]
+
+Clock = Callable[[Resources], float]
+"""Estimated clock of a design with some resources, in MHz; it never rises with them."""
 
 
 class Option(Protocol):
@@ -97,7 +100,7 @@ class Chooser(Generic[C]):
         if not self._options:
             return []
         paces = _paces(self._options, cycles)
-        limits = [most - getattr(taken, kind) for kind, most in self._budget.limits.items()]
+        limits = self._left(taken)
         low, high = 0, len(paces) - 1
         if not self._fits(paces[high], limits):
             raise PlanError(_shortages(self._options, self._budget, taken, cycles))
@@ -108,6 +111,59 @@ class Chooser(Generic[C]):
             else:
                 low = middle + 1
         return self._least(paces[low], limits)
+
+    def choose_by_clock(
+        self, clock: Clock, *, frames_per_second: float | None = None, taken: Resources = NOTHING
+    ) -> list[C]:
+        """Choose by frames per second: those of an estimated clock, divided by the cycles.
+
+        At each pace the choice is that of :func:`choose`. Of these, the one with most frames per
+        second is taken, or with a target the slowest one that reaches it. A pace counts as too
+        slow without a choice if even the least of each resource allows no sufficient clock.
+
+        Parameters
+        ----------
+        clock : callable
+            Estimated clock of a design with some resources, in MHz. It never rises with them.
+        frames_per_second : float, optional
+            Target.
+        taken : Resources
+            See :func:`choose`.
+
+        Raises
+        ------
+        PlanError
+            If the budget is too small, or the target is not reached.
+        """
+        fastest = self.choose(taken=taken)
+        if not fastest:
+            return []
+        limits, first = self._left(taken), _pace_of(fastest)
+        paces = [pace for pace in _paces(self._options, None) if pace > first]
+        if frames_per_second is not None:
+            for pace in reversed(paces):
+                if clock(self._least_resources(pace) + taken) * 1e6 >= frames_per_second * pace:
+                    chosen = self._least(pace, limits)
+                    if _rate(chosen, clock, taken) >= frames_per_second:
+                        return chosen
+        best, most = fastest, _rate(fastest, clock, taken)
+        for pace in paces:
+            if clock(self._least_resources(pace) + taken) * 1e6 > most * pace:
+                chosen = self._least(pace, limits)
+                if (rate := _rate(chosen, clock, taken)) > most:
+                    best, most = chosen, rate
+        if frames_per_second is not None and most < frames_per_second:
+            reached = f"the fastest design reaches {most:,.1f} frames per second"
+            raise PlanError([f"{reached} by the estimated clock; wanted {frames_per_second:,.1f}"])
+        return best
+
+    def _left(self, taken: Resources) -> list[int]:
+        """Return what is left of each limit."""
+        return [most - getattr(taken, kind) for kind, most in self._budget.limits.items()]
+
+    def _least_resources(self, pace: int) -> Resources:
+        """Return the least of each resource by itself that any choice at a pace takes."""
+        return sum((layer.least_resources(pace) for layer in self._layers), NOTHING)
 
     def _fits(self, pace: int, limits: Sequence[int]) -> bool:
         """Whether all layers can keep a pace."""
@@ -138,6 +194,16 @@ class Chooser(Generic[C]):
         numbers = minimize_cost(vectors, dict(enumerate(limits, start=2)), costs)
         assert numbers is not None, "the pace is possible"
         return [layer.options[number] for layer, number in zip(self._layers, numbers, strict=True)]
+
+
+def _pace_of(chosen: Sequence[Option]) -> int:
+    return max(option.cycles for option in chosen)
+
+
+def _rate(chosen: Sequence[Option], clock: Clock, taken: Resources) -> float:
+    """Frames per second by the estimated clock."""
+    used = sum((option.resources for option in chosen), taken)
+    return clock(used) * 1e6 / _pace_of(chosen)
 
 
 def _paces(options: Sequence[Sequence[Option]], cycles: int | None) -> list[int]:
@@ -174,6 +240,17 @@ class _Layer(Generic[C]):
     def keeping(self, pace: int) -> list[Vector]:
         """Vectors of the options that keep a pace."""
         return self.vectors[: bisect_right(self.cycles, pace)]
+
+    @cached_property
+    def _least(self) -> list[Resources]:
+        """The least of each resource among the options up to each."""
+        amounts = attrgetter(*KINDS)
+        taken = np.array([amounts(option.resources) for option in self.options], dtype=np.int64)
+        return [Resources(*row) for row in np.minimum.accumulate(taken, axis=0).tolist()]
+
+    def least_resources(self, pace: int) -> Resources:
+        """Return the least of each resource by itself among the options that keep a pace."""
+        return self._least[bisect_right(self.cycles, pace) - 1]
 
     def priced(self, scale: Floats, prices: Floats) -> PricedOptions:
         """Compute what the options cost."""

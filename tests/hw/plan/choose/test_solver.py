@@ -1,6 +1,8 @@
 """The choice of options against all possible choices."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -13,7 +15,7 @@ from systolith.devices import Budget, Resources
 from systolith.plan import PlanError
 from systolith.plan.choose.front import Vector
 from systolith.plan.choose.knapsack import minimize_cost
-from systolith.plan.choose.solver import choose
+from systolith.plan.choose.solver import Chooser, choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +175,66 @@ def test_the_first_of_equals_is_chosen() -> None:
     first = Option(3, Resources(dsps=1))
     (chosen,) = choose([[first, replace(first)]], Budget(dsps=1))
     assert chosen is first
+
+
+def _clock(taken: Resources) -> float:
+    """Estimate a clock that falls so fast that slower paces often win."""
+    return 100 / (1 + taken.luts + 3 * taken.dsps)
+
+
+def _rate_of(chosen: Sequence[Option], taken: Resources) -> float:
+    return _clock(_total(chosen) + taken) * 1e6 / max(option.cycles for option in chosen)
+
+
+def _choices(
+    layers: list[list[Option]], budget: Budget, taken: Resources
+) -> Iterator[list[Option]]:
+    """Yield the choice at each pace that the budget allows, the fastest first."""
+    for pace in sorted({option.cycles for layer in layers for option in layer}):
+        with suppress(PlanError):
+            yield choose(layers, budget, cycles=pace, taken=taken)
+
+
+@anything
+@given(layers, budgets, st.integers(0, 2).map(lambda most: Resources(luts=most)))
+def test_no_pace_has_more_frames_per_second_by_the_clock(
+    layers: list[list[Option]], budget: Budget, taken: Resources
+) -> None:
+    rates = [_rate_of(chosen, taken) for chosen in _choices(layers, budget, taken)]
+    if not rates:
+        with pytest.raises(PlanError):
+            Chooser(layers, budget).choose_by_clock(_clock, taken=taken)
+        return
+    chosen = Chooser(layers, budget).choose_by_clock(_clock, taken=taken)
+    assert _rate_of(chosen, taken) == max(rates)
+
+
+@anything
+@given(layers, budgets, st.floats(1e5, 1e7))
+def test_the_slowest_choice_that_reaches_a_target_by_the_clock_is_taken(
+    layers: list[list[Option]], budget: Budget, target: float
+) -> None:
+    reaching = [
+        chosen
+        for chosen in _choices(layers, budget, Resources())
+        if _rate_of(chosen, Resources()) >= target
+    ]
+    if not reaching:
+        with pytest.raises(PlanError):
+            Chooser(layers, budget).choose_by_clock(_clock, frames_per_second=target)
+        return
+    chosen = Chooser(layers, budget).choose_by_clock(_clock, frames_per_second=target)
+    assert chosen == reaching[-1]
+
+
+def test_a_slower_design_with_a_faster_clock_wins() -> None:
+    layer = [Option(10, Resources(luts=20)), Option(11, Resources(luts=10))]
+    assert choose([layer], Budget(luts=30)) == layer[:1]
+    chooser = Chooser([layer], Budget(luts=30))
+    assert chooser.choose_by_clock(_clock) == layer[1:]
+    message = (
+        "the fastest design reaches 826,446.3 frames per second by the estimated clock; "
+        "wanted 900,000.0"
+    )
+    with pytest.raises(PlanError, match=f"^{re.escape(message)}$"):
+        chooser.choose_by_clock(_clock, frames_per_second=900_000)
