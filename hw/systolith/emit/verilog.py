@@ -10,6 +10,7 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from systolith.devices import explain_start_failure, find_programs
+from systolith.emit.rewriting import rewrite_modules
 from systolith.gateware import CellLibrary, Technology
 
 __all__ = ["fast_conversion", "to_verilog"]
@@ -31,7 +32,8 @@ def to_verilog(
     top : str
         Its name, and the prefix of all other module names.
     technology : Technology
-        Selects the implementation of primitives; all else is equal.
+        Selects the implementation of primitives. Generic text is in the form that simulators
+        evaluate fastest, see :func:`systolith.emit.rewriting.rewrite_modules`; all else is equal.
 
     Returns
     -------
@@ -54,7 +56,9 @@ def to_verilog(
         "write_verilog -norename",
     ]
     # The first line names the version of Yosys, which says nothing about the design.
-    return _yosys("\n".join(script)).partition("\n")[2].lstrip("\n")
+    verilog = _yosys("\n".join(script)).partition("\n")[2].lstrip("\n")
+    # Text for a device stays: place and route begins with the names and the order of its cells.
+    return rewrite_modules(verilog) if technology is Technology.GENERIC else verilog
 
 
 @contextmanager

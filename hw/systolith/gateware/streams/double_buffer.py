@@ -86,11 +86,8 @@ class DoubleBuffer(wiring.Component):
             self.ready.eq(self.emptied | (self.ready & ~(self.full & filled))),
             self.full.eq(filled | ~self.ready | (self.full & ~self.emptied)),
         ]
-        for number in range(self.parts):
-            place = slice(number * self.part_bits, (number + 1) * self.part_bits)
-            arrives = self.write & (self.part == number)
-            with m.If(arrives & ~filling):
-                m.d.sync += registers[0][place].eq(self.data)
-            with m.If(arrives & filling):
-                m.d.sync += registers[1][place].eq(self.data)
+        for register, fills in zip(registers, (~filling, filling), strict=True):
+            # A simulator evaluates nothing below this condition in most cycles.
+            with m.If(self.write & fills):
+                m.d.sync += register.word_select(self.part, self.part_bits).eq(self.data)
         return m
