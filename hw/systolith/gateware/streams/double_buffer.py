@@ -86,6 +86,8 @@ class DoubleBuffer(wiring.Component):
             self.ready.eq(self.emptied | (self.ready & ~(self.full & filled))),
             self.full.eq(filled | ~self.ready | (self.full & ~self.emptied)),
         ]
+        if not self.part_bits:
+            return m  # flags only
         for register, fills in zip(registers, (~filling, filling), strict=True):
             # A simulator evaluates nothing below this condition in most cycles.
             with m.If(self.write & fills):
