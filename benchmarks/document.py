@@ -41,6 +41,8 @@ def rows_of(name: str) -> Iterable[str]:
             return post_training.table_rows(_read(path), _pruned())
         case "digit_masks":
             return digits.mask_rows()
+        case "digit_curves":
+            return digits.curve_rows()
         case "digit_filters":
             return digits.filter_rows()
         case "digit_patterns":

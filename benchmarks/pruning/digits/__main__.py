@@ -10,7 +10,10 @@ from benchmarks.pruning.digits.bench import SEEDS, Trial, run_trials
 from benchmarks.pruning.workbench import RESULTS
 from benchmarks.results import write_result
 
-FAMILIES = ("masks", "patterns", "filters", "searches", "widths", "posttraining", "training")
+FAMILIES = (
+    *("masks", "curves", "patterns", "filters"),
+    *("searches", "widths", "posttraining", "training"),
+)
 """Each is a module with TRIALS: trials by name, methods and their ablations."""
 
 

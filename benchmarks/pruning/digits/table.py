@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.pruning.digits.curves import EPOCHS_SHOWN
 from benchmarks.pruning.workbench import RESULTS
 
-__all__ = ["filter_rows", "mask_rows", "pattern_rows"]
+__all__ = ["curve_rows", "filter_rows", "mask_rows", "pattern_rows"]
 
 MASK_METHODS = {
     "random masks": "random",
@@ -73,6 +74,20 @@ def pattern_rows() -> Iterator[str]:
     """Yield one row per way to choose patterns; columns are budgets."""
     columns = {f"MACs of a uniform {k}-out-of-16": f"{k}of16" for k in (2, 3)}
     yield from _rows("patterns", PATTERN_WAYS, columns)
+
+
+def curve_rows() -> Iterator[str]:
+    """Yield rows of each start of DPP and each pattern; columns are epochs."""
+    path = RESULTS / "digits-curves.json"
+    trials: Mapping[str, Any] = json.loads(path.read_text())["trials"]
+    yield f"| pattern, logits from | | {' | '.join(f'epoch {e}' for e in EPOCHS_SHOWN)} |"
+    yield f"|---|---|{'---|' * len(EPOCHS_SHOWN)}"
+    labels = {short: label for label, short in MASK_PATTERNS.items()}
+    for name, trial in trials.items():
+        start, pattern = name.split("-")
+        for number in ("confidence", "diversity"):
+            cells = [f"{trial[f'{number}_{e}']['mean']:.2f}" for e in EPOCHS_SHOWN]
+            yield f"| {labels[pattern]}, {start} | {number} | {' | '.join(cells)} |"
 
 
 def _rows(family: str, methods: Mapping[str, str], columns: Mapping[str, str]) -> Iterator[str]:
