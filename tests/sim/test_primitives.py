@@ -80,7 +80,7 @@ def _differences(cases: Sequence[Case], folder: Path, made_of: Technology, cells
     most = len(cases) - 1
     header = f"module bench(input clk, input [63:0] stimulus, output [{most}:0] same);"
     (folder / "bench.v").write_text("\n".join([header, *pairs, "endmodule", *modules]))
-    return count_differences(folder, DRIVER, pairs=len(cases), warm_up=2 * MULTIPLIER_LATENCY)
+    return count_differences(folder, DRIVER, pairs=len(cases), warm_up=4 * MULTIPLIER_LATENCY)
 
 
 def count_differences(folder: Path, driver: str, *, pairs: int, warm_up: int) -> list[int]:
@@ -129,7 +129,14 @@ FACTORS = [
     ((8, False), (17, True)),
     ((18, True), (18, True)),
     ((18, False), (18, False)),
-    ((27, True), (16, False)),
+    ((19, True), (16, False)),
+    ((19, False), (16, True)),
+    ((20, True), (16, False)),
+    ((23, False), (16, False)),
+    ((24, True), (16, True)),
+    ((25, True), (16, False)),
+    ((16, False), (24, True)),
+    ((22, True), (20, False)),
     ((37, True), (19, True)),
     ((1, False), (1, True)),
     ((9, True), (9, True)),

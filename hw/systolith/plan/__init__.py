@@ -29,10 +29,18 @@ from systolith.plan.sizes.latency import (
     PREFETCHED,
     THRESHOLD_LATENCY,
     WEIGH_LATENCY,
+    lut_product_latency,
+    multiplier_latency,
     requantize_latency,
+    threshold_latency,
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.packing import PackedWeights, Tap, pack_weights, row_taps
+from systolith.plan.sizes.partial_products import (
+    FACTOR_BITS,
+    PartialProduct,
+    partial_products,
+)
 from systolith.plan.sizes.popcount import CountTree, count_tree
 from systolith.plan.sizes.reduction import Reduction
 from systolith.plan.sizes.requantizer_widths import (
@@ -75,6 +83,7 @@ __all__ = [
     "DEEP_LATENCY",
     "DEEP_ROOM_LATENCY",
     "DEFAULT_MULTIPLIERS",
+    "FACTOR_BITS",
     "MULTIPLIER_LATENCY",
     "POOL_LATENCY",
     "PREFETCHED",
@@ -103,6 +112,7 @@ __all__ = [
     "NetworkPlan",
     "OptionTable",
     "PackedWeights",
+    "PartialProduct",
     "PlanError",
     "PoolPlan",
     "Queue",
@@ -134,11 +144,14 @@ __all__ = [
     "fold_bias",
     "least_cycles",
     "list_queues",
+    "lut_product_latency",
     "memory_of",
+    "multiplier_latency",
     "offset_bits",
     "other_options",
     "output_ports",
     "pack_weights",
+    "partial_products",
     "plan_network",
     "requantize_latency",
     "resources_of",
@@ -149,6 +162,7 @@ __all__ = [
     "sketch_design",
     "source_of",
     "threshold_bits",
+    "threshold_latency",
     "trailing_zeros",
     "workload_of",
     "zeros_at_end",

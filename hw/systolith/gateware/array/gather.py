@@ -5,12 +5,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
-from systolith.gateware.array.pe import PEShape, multiply_in_luts
+from systolith.gateware.array.pe import PEShape
 from systolith.gateware.array.weight_words import WeightTables, deal_words
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
-from systolith.gateware.primitives import RegisteredRam, multiply
+from systolith.gateware.primitives import RegisteredRam, multiply, multiply_in_luts
 from systolith.gateware.window.window_buffer import step_layout
 from systolith.network import identifier
 from systolith.plan import ConvPlan, MultiplierKind

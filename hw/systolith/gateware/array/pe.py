@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from amaranth import C, Cat, Module, Shape, Value, signed, unsigned
+from amaranth import Cat, Module, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
 from systolith.gateware.delay import delay_payload
-from systolith.gateware.primitives import multiply, sum_gated
+from systolith.gateware.primitives import multiply, multiply_in_luts
 from systolith.network import ActType
 from systolith.plan import ConvPlan, MultiplierKind, SingleBits
 
-__all__ = ["PE", "PEShape", "multiply_in_luts"]
+__all__ = ["PE", "PEShape"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,23 +203,6 @@ class PE(wiring.Component):
         operand = delay_payload(m, _pack(weights, bits), 1, f"weight_{number}")
         product = multiply(platform, m, f"multiplier_{number}", act, operand)
         return [_unpack(product, filter_, bits) for filter_ in range(self.shape.packed)]
-
-
-def multiply_in_luts(platform: object, m: Module, act: Value, weight: Value, name: str) -> Value:
-    """Multiply by a tree of adders; the weight's highest bit has a negative value.
-
-    Each leaf adds the activation for two bits of the weight. Each level of the tree ends in a
-    register: ``plan.multiply_latency`` cycles in all.
-    """
-    leaves: list[_Term] = []
-    for place in range(0, len(weight), 2):
-        low, *high = weight[place : place + 2]
-        terms = ((act, low), (act.shift_left(1), high[0])) if high else ((C(0), C(0)), (act, low))
-        negative = place + 2 >= len(weight)
-        shape = Shape(len(act) + 2, signed=negative or act.shape().signed)
-        leaf = sum_gated(platform, m, f"{name}_{place}", *terms, shape, negative=negative)
-        leaves.append((delay_payload(m, leaf, 1, name).shift_left(place), None))
-    return _tree(m, leaves, name)[0]
 
 
 def _tree(m: Module, terms: list[_Term], name: str) -> _Term:

@@ -5,6 +5,7 @@ device's cells, with their built-in registers; for others it is plain Verilog.
 """
 
 from systolith.gateware.primitives.gated_sum import GatedSum, sum_gated
+from systolith.gateware.primitives.lut_product import multiply_in_luts
 from systolith.gateware.primitives.multiplier import Multiplier, multiply
 from systolith.gateware.primitives.pll import Ecp5Pll, GowinPll, Pll, choose_pll
 from systolith.gateware.primitives.ram import RegisteredRam
@@ -18,5 +19,6 @@ __all__ = [
     "RegisteredRam",
     "choose_pll",
     "multiply",
+    "multiply_in_luts",
     "sum_gated",
 ]

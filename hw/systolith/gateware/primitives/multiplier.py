@@ -1,6 +1,5 @@
 """A multiplier with registers before, within and behind it."""
 
-from collections.abc import Iterator
 from functools import reduce
 from operator import add
 
@@ -10,12 +9,17 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.cells import Technology, add_cell, technology_of
 from systolith.gateware.delay import delay_payload
-from systolith.plan import MULTIPLIER_LATENCY
+from systolith.gateware.primitives.lut_product import multiply_in_luts
+from systolith.plan import (
+    FACTOR_BITS,
+    MULTIPLIER_LATENCY,
+    lut_product_latency,
+    multiplier_latency,
+    partial_products,
+)
 
 __all__ = ["Multiplier", "multiply"]
 
-PORT = 18
-"""Bits of a factor of MULT18X18D and of MULT18X18."""
 HALF = 9
 """Bits of a factor of MULT9X9, half of a Gowin MULT18X18."""
 
@@ -35,9 +39,11 @@ class Multiplier(wiring.Component):
 
     Timing
     ------
-    `o` ``plan.MULTIPLIER_LATENCY`` cycles after the factors: the multiplier has registers for
-    factors, partial products and product; the fabric has one more, behind the sum of the products
-    of factors wider than 18 bits. Throughput: one per cycle. No reset.
+    `o` ``plan.multiplier_latency(a_width, b_width)`` cycles after the factors: the multiplier has
+    registers for factors, partial products and product, and the fabric has one more. Factors wider
+    than 18 bits are multiplied in parts; the fabric has one register for each product of parts,
+    and one for the sum. LUTs multiply by the narrow end of a wide factor. Throughput: one per
+    cycle. No reset.
     """
 
     a: Signal
@@ -60,20 +66,30 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Describe the product, or add up the products of the device's multipliers."""
         m = Module()
+        latency = multiplier_latency(len(self.a), len(self.b))
         cell = {Technology.ECP5: _ecp5, Technology.GOWIN: _gowin}.get(technology_of(platform))
         if cell is not None:
             parts: list[Value] = []
-            for first, left in _limbs(self.a):
-                for second, right in _limbs(self.b):
-                    if 1 in (len(left), len(right)):
-                        part = delay_payload(m, left * right, MULTIPLIER_LATENCY - 1, "product")
-                    else:
-                        part = cell(m, f"part_{first}_{second}", left, right)
-                    parts.append(part.shift_left(first + second))
+            products = partial_products(len(self.a), len(self.b))
+            for number, product in enumerate(products):
+                name = f"part_{number}"
+                left, right = (
+                    _part(factor, place, bits)
+                    for factor, place, bits in zip(
+                        (self.a, self.b), product.places, product.bits, strict=True
+                    )
+                )
+                if product.in_luts:
+                    part = _by_luts(platform, m, name, left, right)
+                else:
+                    part = cell(m, name, left, right)
+                # Multipliers can be far away: each product travels for a cycle before it is added.
+                part = delay_payload(m, part, latency - MULTIPLIER_LATENCY, f"{name}_fabric")
+                parts.append(part.shift_left(product.place))
             m.d.sync += self.o.eq(reduce(add, parts))
             return m
         a, b = delay_payload(m, self.a, 1, "a"), delay_payload(m, self.b, 1, "b")
-        m.d.comb += self.o.eq(delay_payload(m, a * b, MULTIPLIER_LATENCY - 1, "product"))
+        m.d.comb += self.o.eq(delay_payload(m, a * b, latency - 1, "product"))
         return m
 
 
@@ -84,18 +100,24 @@ def multiply(platform: object, m: Module, name: str, a: Value, b: Value) -> Valu
     return multiplier.o
 
 
-def _limbs(value: Value) -> Iterator[tuple[int, Value]]:
-    """Split a value into parts of at most 18 bits; only the highest of a signed value is signed."""
-    shape = value.shape()
-    for low in range(0, shape.width, PORT):
-        limb = value[low : low + PORT]
-        highest = low + PORT >= shape.width
-        yield low, limb.as_signed() if highest and shape.signed else limb
+def _part(factor: Value, place: int, bits: int) -> Value:
+    """Cut a part out of a factor; only the highest part of a signed factor is signed."""
+    part = factor[place : place + bits]
+    return part.as_signed() if factor.shape().signed and place + bits == len(factor) else part
+
+
+def _by_luts(platform: object, m: Module, name: str, left: Value, right: Value) -> Value:
+    """Multiply by the narrower value in LUTs. Returns the product, as late as a multiplier's."""
+    wide, narrow = (left, right) if len(left) > len(right) else (right, left)
+    weight = narrow if narrow.shape().signed else Cat(narrow, C(0, 1)).as_signed()
+    product = multiply_in_luts(platform, m, wide, weight, name)
+    late = MULTIPLIER_LATENCY - 1 - lut_product_latency(len(weight))
+    return delay_payload(m, product, late, f"{name}_late")
 
 
 def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
     """One MULT18X18D with all its registers. Returns the product, three cycles late."""
-    product = Signal(signed(2 * PORT), name=f"{name}_product")
+    product = Signal(signed(2 * FACTOR_BITS), name=f"{name}_product")
     registers = {
         f"p_REG_{stage}_{pin}": value
         for stage in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT")
@@ -104,12 +126,12 @@ def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
     pins: dict[str, Value] = {}
     for factor, value in (("A", a), ("B", b)):
         # The assignment extends the sign to the width of the port.
-        port = Signal(Shape(PORT, value.shape().signed), name=f"{name}_{factor.lower()}")
+        port = Signal(Shape(FACTOR_BITS, value.shape().signed), name=f"{name}_{factor.lower()}")
         m.d.comb += port.eq(value)
-        pins |= {f"i_{factor}{bit}": port[bit] for bit in range(PORT)}
+        pins |= {f"i_{factor}{bit}": port[bit] for bit in range(FACTOR_BITS)}
         pins[f"i_SIGNED{factor}"] = C(int(value.shape().signed), 1)
     # The inputs of the cascade, SRIA and SRIB, have wires of their own and stay open.
-    zeros = {f"i_C{bit}": C(0, 1) for bit in range(PORT)}
+    zeros = {f"i_C{bit}": C(0, 1) for bit in range(FACTOR_BITS)}
     m.submodules[name] = Instance(
         "MULT18X18D",
         **registers,
@@ -125,7 +147,7 @@ def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
         i_SOURCEB=C(0, 1),
         **zeros,
         **pins,
-        **{f"o_P{bit}": product[bit] for bit in range(2 * PORT)},
+        **{f"o_P{bit}": product[bit] for bit in range(2 * FACTOR_BITS)},
     )
     if a.shape().signed or b.shape().signed:
         return product
@@ -134,7 +156,7 @@ def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
 
 def _gowin(m: Module, name: str, a: Value, b: Value) -> Value:
     """One MULT9X9 or MULT18X18 with all its registers. Returns the product, three cycles late."""
-    bits = HALF if max(len(a), len(b)) <= HALF else PORT
+    bits = HALF if max(len(a), len(b)) <= HALF else FACTOR_BITS
     signs = a.shape().signed or b.shape().signed
     product = Signal(Shape(2 * bits, signs), name=f"{name}_product")
     pins: dict[str, Value] = {}

@@ -18,7 +18,6 @@ from systolith.gateware.requantizing.requantizer_parameters import RequantizerSh
 from systolith.gateware.requantizing.thresholds import ThresholdLanes
 from systolith.gateware.requantizing.twice_rounded import round_once
 from systolith.network import Overflow, Rounding
-from systolith.plan import MULTIPLIER_LATENCY
 
 __all__ = ["RequantizeLanes", "Requantizer", "make_lanes"]
 
@@ -79,7 +78,7 @@ class Requantizer(wiring.Component):
                 negative = delay_payload(m, self.parameters.negative, 1, "negative")
                 factor = Mux(product[-1], negative, factor)
             product = multiply(platform, m, "multiplier", product, factor)
-            scaled += MULTIPLIER_LATENCY
+            scaled += shape.scale_latency
         if shape.has_offsets:
             late = delay_payload(m, bias, scaled - 1, "offset")
             product = delay_payload(m, product.shift_left(shape.trailing_zeros) + late, 1, "biased")

@@ -20,6 +20,7 @@ from systolith.network import (
 from systolith.plan import (
     SPARE_BIAS_BITS,
     addends,
+    multiplier_latency,
     offset_bits,
     requantize_latency,
     scale_bits,
@@ -110,7 +111,17 @@ class RequantizerShape:
     def latency(self) -> int:
         """Cycles from accumulator and parameters to activation."""
         twice = self.rounding is Rounding.TFLITE
-        return requantize_latency(self.multiplier_bits, rounds_twice=twice) - 1
+        return requantize_latency(self.factor_bits, self.multiplier_bits, rounds_twice=twice) - 1
+
+    @property
+    def factor_bits(self) -> int:
+        """Width of the sum that is scaled; a bias is added to it, an offset is not."""
+        return self.acc_bits if self.has_offsets else max(self.acc_bits, self.bias_bits) + 1
+
+    @property
+    def scale_latency(self) -> int:
+        """Cycles from a sum to its product with the multiplier."""
+        return multiplier_latency(self.factor_bits, self.multiplier_bits)
 
     @property
     def shift_bits(self) -> int:

@@ -13,7 +13,7 @@ from systolith.gateware.parameters import (
 )
 from systolith.gateware.requantizing.lanes import Lanes
 from systolith.network import ActType, IntArray, Requantize
-from systolith.plan import THRESHOLD_LATENCY, memory_of, requantize_latency
+from systolith.plan import THRESHOLD_LATENCY, memory_of, threshold_latency
 
 __all__ = ["ThresholdLanes", "threshold_tables"]
 
@@ -78,7 +78,7 @@ class ThresholdLanes(Lanes):
                     acc = delay_payload(m, acc, THRESHOLD_LATENCY, f"acc_{name}")
             assert count is not None
             m.d.comb += self.o[lane].eq(count + self.output.low)
-        latency = requantize_latency(0, threshold_bits=self.bits)
+        latency = threshold_latency(self.bits)
         m.d.comb += self.o_valid.eq(delay(m, self.valid, latency, "valid"))
         if self.loadable:
             connect_load_chain(m, self, memories)

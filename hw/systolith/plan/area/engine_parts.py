@@ -7,7 +7,6 @@ counted separately, so that engines that differ only in these kinds share all ot
 from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import Enum
-from math import ceil
 
 from systolith.plan.area.lane_parts import window_parts
 from systolith.plan.area.parts import (
@@ -17,6 +16,7 @@ from systolith.plan.area.parts import (
     buffer_parts,
     chain_luts,
     join_parts,
+    lut_product_sums,
     select_luts,
 )
 from systolith.plan.area.requantizer_parts import requantizer_parts
@@ -74,7 +74,7 @@ def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     if plan.single_bits is not None:
         return parts
     if plan.multiplier_kind is MultiplierKind.LUT:
-        chains = sum(map(chain_luts, _summed_bits(plan)))
+        chains = sum(map(chain_luts, lut_product_sums(plan.input.type.bits, plan.weight_bits)))
         parts["multiplied bits"] = products * plan.packed * chains
     elif plan.packed > 1:
         # The narrower weight's sign is subtracted from the other weight.
@@ -131,7 +131,7 @@ def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
     parts = _output(plan)[1]
     if plan.multiplier_kind is MultiplierKind.DSP or plan.single_bits is not None:
         return parts
-    registers = sum(_summed_bits(plan))
+    registers = sum(lut_product_sums(plan.input.type.bits, plan.weight_bits))
     return parts + Counter({"multiplied bits": plan.array.total * plan.packed * registers})
 
 
@@ -179,18 +179,6 @@ def _counting_luts(bits: int) -> int:
     """LUTs that compare and count the bits of a PE: two for each adder of three bits."""
     tree = count_tree(bits)
     return bits + 2 * tree.adders + tree.width * tree.adds_rows
-
-
-def _summed_bits(plan: ConvPlan) -> list[int]:
-    """Widths of the sums that a product in LUTs takes: one for two bits of the weight, a tree."""
-    act_bits, apart = plan.input.type.bits, 2
-    sums = [act_bits + 2] * ceil(plan.weight_bits / 2)
-    level = len(sums)
-    while level > 1:
-        # The lowest bits of the lower term pass by.
-        sums += [act_bits + apart + 1] * (level // 2)
-        level, apart = ceil(level / 2), 2 * apart
-    return sums
 
 
 def _product_bits(plan: ConvPlan) -> int:

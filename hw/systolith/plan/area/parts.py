@@ -15,6 +15,7 @@ __all__ = [
     "counter_bits",
     "double_buffer_parts",
     "join_parts",
+    "lut_product_sums",
     "queue_parts",
     "select_luts",
 ]
@@ -47,6 +48,18 @@ def counter_bits(count: int) -> int:
 def chain_luts(bits: int) -> int:
     """LUTs of a carry chain: pairs of bits, and one place for the first carry."""
     return bits + (1 if bits % 2 else 2)
+
+
+def lut_product_sums(factor_bits: int, weight_bits: int) -> list[int]:
+    """Widths of the sums of a product in LUTs: one for two bits of the weight, and a tree."""
+    apart = 2
+    sums = [factor_bits + 2] * ceil(weight_bits / 2)
+    level = len(sums)
+    while level > 1:
+        # The lowest bits of the lower term pass by.
+        sums += [factor_bits + apart + 1] * (level // 2)
+        level, apart = ceil(level / 2), 2 * apart
+    return sums
 
 
 def select_luts(parts: int) -> int:

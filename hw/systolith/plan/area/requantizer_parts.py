@@ -6,16 +6,24 @@ is alike for all channels is no memory. All roundings to nearest count alike.
 
 from collections import Counter
 
-from systolith.plan.area.parts import LutsAndFlipFlops, join_parts
-from systolith.plan.sizes.latency import MULTIPLIER_LATENCY, THRESHOLD_LATENCY
+from systolith.plan.area.parts import (
+    LutsAndFlipFlops,
+    chain_luts,
+    join_parts,
+    lut_product_sums,
+)
+from systolith.plan.sizes.latency import (
+    MULTIPLIER_LATENCY,
+    THRESHOLD_LATENCY,
+    lut_product_latency,
+)
 from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.partial_products import partial_products
 from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 from systolith.plan.sizes.threshold_search import ThresholdSearch
 
 __all__ = ["partial_sum_adders", "requantizer_parts", "search_of"]
 
-LIMB = 18
-"""Bits of a factor of a device's multiplier."""
 FIRST_SHIFT = 31
 """Bits that the first of TFLite's two roundings drops."""
 
@@ -51,9 +59,7 @@ def search_of(plan: RequantizerPlan, lanes: int, transfers: int) -> ThresholdSea
 
 def partial_sum_adders(first: int, second: int) -> list[int]:
     """Widths of the adders of partial products, if factors are wider than a multiplier's."""
-    width = first + second
-    places = [low + high for low in range(0, first, LIMB) for high in range(0, second, LIMB)]
-    return [width - place for place in places[1:]]
+    return [first + second - part.place for part in partial_products(first, second)[1:]]
 
 
 def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipFlops:
@@ -64,11 +70,21 @@ def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipF
     # One bit of the fraction is kept for rounding.
     kept = max(plan.product_bits - max(plan.least_shift - 1, 0), 1)
     whole = kept - 1
-    adders = [kept]
+    adders, multiplied = [kept], list[int]()
     registers = [plan.sum_bits, kept, whole, plan.output_bits]
     if plan.scale_bits:
         adders += partial_sum_adders(plan.factor_bits, plan.scale_bits)
         registers += [kept]
+        products = partial_products(plan.factor_bits, plan.scale_bits)
+        if len(products) > 1:
+            dropped = max(plan.least_shift - 1, 0)
+            registers += [part.width - max(dropped - part.place, 0) for part in products]
+        for part in products:
+            if part.in_luts:
+                sums = lut_product_sums(max(part.bits), min(part.bits))
+                multiplied += sums
+                late = MULTIPLIER_LATENCY - 1 - lut_product_latency(min(part.bits))
+                registers += [*sums, late * part.width]
     if plan.offset_bits:
         adders += [kept]
         registers += [kept]
@@ -84,11 +100,12 @@ def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipF
             "summed bits": lanes * sum(adders),
             "shifted bits": lanes * plan.shift_bits * kept,
             "clamped bits": lanes * max(whole, plan.output_bits),
+            "multiplied bits": lanes * sum(map(chain_luts, multiplied)),
         }
     )
     if plan.has_slopes:
         luts["selected bits"] = lanes * plan.scale_bits if chosen else lanes
-    delayed = plan.shift_bits * (2 + (MULTIPLIER_LATENCY if plan.scale_bits else 0))
+    delayed = plan.shift_bits * (2 + plan.scale_latency)
     return luts, Counter({"register bits": lanes * (sum(registers) + delayed * chosen)})
 
 

@@ -7,7 +7,6 @@ flip-flops.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from math import prod
 from typing import Any
 
 from systolith.devices import BlockRam
@@ -15,7 +14,7 @@ from systolith.devices.budget import Resources
 from systolith.network import ActType, signed_bits
 from systolith.plan.area.engine_parts import EnginePart
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
-from systolith.plan.area.requantizer_parts import LIMB, search_of
+from systolith.plan.area.requantizer_parts import search_of
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.arg_max_plan import ArgMaxPlan
 from systolith.plan.engines.conv_plan import ConvPlan
@@ -27,6 +26,7 @@ from systolith.plan.moving.concat_plan import ConcatPlan
 from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.sizes.array_shape import MultiplierKind
 from systolith.plan.sizes.memory import Memories, MemoryKind
+from systolith.plan.sizes.partial_products import count_multipliers
 from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 from systolith.plan.sizes.weight_memory import WeightMemory
 from systolith.plan.streams.fork_plan import ForkPlan
@@ -73,8 +73,8 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             scaling = Resources(dsps=stage.lanes * _scaling_dsps(stage))
             return logic_used + scaling + _requantizers(stage, block)
         case MultiplyPlan():
-            factors = prod(_limbs(_centred_bits(tensor.type)) for tensor in stage.inputs)
-            products = Resources(dsps=stage.lanes * factors)
+            first, second = (_centred_bits(tensor.type) for tensor in stage.inputs)
+            products = Resources(dsps=stage.lanes * count_multipliers(first, second))
             return logic_used + products + _requantizers(stage, block)
         case TablePlan():
             blocks = _blocks(stage.table_memories, stage.table_memory, block)
@@ -166,7 +166,7 @@ def _scaling_dsps(stage: AddPlan) -> int:
     """Multipliers that scale one pair of inputs."""
     dsps = 0
     for tensor, bits in zip(stage.inputs, stage.factor_bits, strict=True):
-        dsps += _limbs(_centred_bits(tensor.type)) * _limbs(bits)
+        dsps += count_multipliers(_centred_bits(tensor.type), bits)
     return dsps
 
 
@@ -179,7 +179,7 @@ def requantizer_dsps(lanes: int, plan: RequantizerPlan) -> int:
     """Count the multipliers of requantizers."""
     if not plan.scale_bits:
         return 0
-    return lanes * _limbs(plan.factor_bits) * _limbs(plan.scale_bits)
+    return lanes * count_multipliers(plan.factor_bits, plan.scale_bits)
 
 
 def _requantizers(stage: RequantizedEngine, block: BlockRam) -> Resources:
@@ -193,11 +193,6 @@ def _requantizers(stage: RequantizedEngine, block: BlockRam) -> Resources:
     return Resources(
         block_rams=sum(_blocks(memory, kind, block) for memory, kind in search.memories)
     )
-
-
-def _limbs(bits: int) -> int:
-    """Factors of a device's multiplier that cover `bits`; gates multiply a single bit."""
-    return bits // LIMB + (bits % LIMB > 1)
 
 
 def _queues(plan: ForkPlan, block: BlockRam) -> int:

@@ -14,6 +14,7 @@ from systolith.plan.sizes.latency import (
     MULTIPLIER_LATENCY,
     PE_LATENCY,
     READ_LATENCY,
+    lut_product_latency,
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
@@ -283,7 +284,7 @@ class ConvPlan(WindowedPlan):
         if self.single_bits is not None:
             return 0
         if self.multiplier_kind is MultiplierKind.LUT:
-            return (self.weight_bits - 1).bit_length()
+            return lut_product_latency(self.weight_bits)
         return MULTIPLIER_LATENCY
 
     @property

@@ -1,5 +1,7 @@
 """Latencies of the parts of engines, in cycles: the numbers that plan and gateware agree on."""
 
+from systolith.plan.sizes.partial_products import FACTOR_BITS
+
 __all__ = [
     "ARRIVE_LATENCY",
     "BLOCK_LATENCY",
@@ -25,7 +27,10 @@ __all__ = [
     "TABLE_LATENCY",
     "THRESHOLD_LATENCY",
     "WEIGH_LATENCY",
+    "lut_product_latency",
+    "multiplier_latency",
     "requantize_latency",
+    "threshold_latency",
 ]
 
 ARRIVE_LATENCY = 3
@@ -41,6 +46,8 @@ FETCH_LATENCY = 1
 
 MULTIPLIER_LATENCY = 4
 """From factors to product: three registers in the multiplier, one in the fabric."""
+PARTS_LATENCY = 1
+"""From the products of parts of a wide factor to their sum; multipliers can be far from LUTs."""
 PE_LATENCY = 2
 """From the activations of a PE to its partial sum, without the multiplication."""
 COLLECT_LATENCY = 1
@@ -87,21 +94,33 @@ PREFETCHED = 5
 """Transfers that a queue of block memory reads ahead: a read and its credit take as many cycles."""
 
 
-def requantize_latency(
-    scale_bits: int, *, rounds_twice: bool = False, threshold_bits: int = 0
-) -> int:
+def multiplier_latency(*factor_bits: int) -> int:
+    """Cycles from two factors of these widths to their product."""
+    return MULTIPLIER_LATENCY + (PARTS_LATENCY if max(factor_bits) > FACTOR_BITS else 0)
+
+
+def lut_product_latency(bits: int) -> int:
+    """Cycles of a product in LUTs with a factor of `bits`: a level of a tree adds pairs."""
+    return max((bits - 1).bit_length(), 1)
+
+
+def requantize_latency(factor_bits: int, scale_bits: int, *, rounds_twice: bool = False) -> int:
     """Cycles from accumulator to activation.
 
     Parameters
     ----------
+    factor_bits : int
+        Width of the sum that is scaled.
     scale_bits : int
         Width of the multiplier; 0 if there is none.
     rounds_twice : bool
-    threshold_bits : int
-        Bits of the count, if thresholds are counted; otherwise 0.
     """
-    if threshold_bits:
-        # The first address comes one cycle before the accumulator.
-        return THRESHOLD_LATENCY * threshold_bits - 1
     twice = TWICE_LATENCY if rounds_twice else 0
-    return AROUND_MULTIPLIER + (MULTIPLIER_LATENCY if scale_bits else 0) + twice
+    scaling = multiplier_latency(factor_bits, scale_bits) if scale_bits else 0
+    return AROUND_MULTIPLIER + scaling + twice
+
+
+def threshold_latency(bits: int) -> int:
+    """Cycles from accumulator to a count of thresholds that has `bits` bits."""
+    # The first address comes one cycle before the accumulator.
+    return THRESHOLD_LATENCY * bits - 1

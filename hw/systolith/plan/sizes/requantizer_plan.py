@@ -8,7 +8,11 @@ from typing import Self
 import numpy as np
 
 from systolith.network import MAX_SHIFT, ActType, IntArray, Requantize, Rounding, signed_bits
-from systolith.plan.sizes.latency import requantize_latency
+from systolith.plan.sizes.latency import (
+    multiplier_latency,
+    requantize_latency,
+    threshold_latency,
+)
 from systolith.plan.sizes.requantizer_widths import (
     SPARE_BIAS_BITS,
     offset_bits,
@@ -120,9 +124,14 @@ class RequantizerPlan:
     @property
     def latency(self) -> int:
         """Cycles from a sum to its activation."""
-        return requantize_latency(
-            self.scale_bits, rounds_twice=self.rounds_twice, threshold_bits=self.threshold_bits
-        )
+        if self.threshold_bits:
+            return threshold_latency(self.threshold_bits)
+        return requantize_latency(self.factor_bits, self.scale_bits, rounds_twice=self.rounds_twice)
+
+    @property
+    def scale_latency(self) -> int:
+        """Cycles from a sum to its product with the multiplier; 0 without one."""
+        return multiplier_latency(self.factor_bits, self.scale_bits) if self.scale_bits else 0
 
     @property
     def product_bits(self) -> int:

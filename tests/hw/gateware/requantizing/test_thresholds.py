@@ -21,7 +21,7 @@ from systolith.network import (
     forward,
     requantize,
 )
-from systolith.plan import MemoryKind, ThresholdSearch, plan_network, requantize_latency
+from systolith.plan import MemoryKind, ThresholdSearch, plan_network, threshold_latency
 from tests.support.pipeline_bench import run_frames
 from tests.support.stream_bench import simulate
 
@@ -66,7 +66,7 @@ def test_every_sum_gives_its_count(levels: int, signed: bool) -> None:
     dut = ThresholdLanes(SUM_BITS, levels.bit_length(), output, tables)
     transfers = -(-CHANNELS // LANES)
     results, latency = _results(dut, transfers)
-    assert latency == requantize_latency(0, threshold_bits=levels.bit_length())
+    assert latency == threshold_latency(levels.bit_length())
     found = np.array(results).reshape(len(SUMS), transfers * LANES)[:, :CHANNELS]
     assert np.array_equal(found, requantize(SUMS[:, None] + biases, spec, output))
 
