@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.engine.networks import NETWORKS, kept
 from benchmarks.results import write_result
-from systolith.build import Router, build_bitstream
+from systolith.build import Placer, Router, build_bitstream
 from systolith.devices import Part, find_part
 from systolith.emit import TOP, emit_verilog
 from systolith.gateware import Technology
@@ -29,6 +29,7 @@ def measure(
     folder: Path,
     *,
     jobs: int = 1,
+    placer: Placer = Placer.AUTO,
     router: Router = Router.AUTO,
     limit_s: float | None = None,
 ) -> dict[str, Any]:
@@ -42,6 +43,7 @@ def measure(
         freq_mhz=freq,
         seeds=seeds,
         jobs=jobs,
+        placer=placer,
         router=router,
         limit_s=limit_s,
         progress=lambda now: console.print(f"{now.done}/{now.total} {now.text}"),
@@ -58,6 +60,7 @@ def measure(
         "fmax_mhz": {seed: round(each.fmax_mhz, 1) for seed, each in placed.reports.items()},
         "fmax_mhz_median": round(placed.median_mhz, 1),
         "best_seed": placed.best_seed,
+        "placer": placed.placer,
         "best_router": placed.best_attempt.router,
         "routes": {str(run): round(each.fmax_mhz, 1) for run, each in placed.routes.items()},
         "unfinished": [str(run) for run in placed.unfinished],
@@ -80,6 +83,7 @@ def main() -> None:
     parser.add_argument("--freq", type=float, default=120.0, help="what nextpnr aims at, MHz")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
+    parser.add_argument("--placer", type=Placer, choices=list(Placer), default=Placer.AUTO)
     parser.add_argument("--router", type=Router, choices=list(Router), default=Router.AUTO)
     parser.add_argument("--time-limit", type=float, metavar="MINUTES")
     parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
@@ -96,11 +100,12 @@ def main() -> None:
         arguments.seeds,
         folder,
         jobs=arguments.jobs,
+        placer=arguments.placer,
         router=arguments.router,
         limit_s=None if limit is None else 60 * limit,
     )
     Console().print(found)
-    options = ("cycles", "device", "speed", "freq", "seeds", "router")
+    options = ("cycles", "device", "speed", "freq", "seeds", "placer", "router")
     given = " ".join(f"--{name} {getattr(arguments, name)}" for name in options)
     command = f"python -m benchmarks.physical.network {arguments.network} {given}"
     name = f"{arguments.network}-{arguments.cycles}-{part.device.name}-speed{part.speed}"

@@ -31,6 +31,7 @@ __all__ = [
     "LearningRate",
     "Multipliers",
     "Output",
+    "PlacerName",
     "RouterName",
     "RunnerModelName",
     "SamplerLabel",
@@ -78,6 +79,9 @@ RunnerModelName = Literal["ad01", "ic01", "kws01", "vww01"]
 
 InterfaceName = Literal["stream", "axi", "wishbone"]
 """Values of :class:`systolith.config.Interface`."""
+
+PlacerName = Literal["auto", "heap", "static"]
+"""Values of :class:`systolith.build.Placer`."""
 
 RouterName = Literal["auto", "router1", "router2", "both"]
 """Values of :class:`systolith.build.Router`."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from systolith.build import Router, find_tools, router_problem
+from systolith.build import Placer, Router, find_tools, placer_problem, router_problem
 from systolith.config.section import Count, Jobs, Positive, Section
 from systolith.devices import (
     BOARDS,
@@ -149,6 +149,7 @@ class BuildSection(Section):
     """Placements to try; the fastest is kept."""
     jobs: Jobs = 1
     """Placements at once."""
+    placer: Annotated[Placer, Field(strict=False)] = Placer.AUTO
     router: Annotated[Router, Field(strict=False)] = Router.AUTO
     """Routers to try with each seed."""
     time_limit_minutes: Positive | None = None
@@ -177,20 +178,21 @@ class BuildSection(Section):
                 find_part(self.device, speed=self.speed, package=self.package)
             except ValueError as error:
                 problems.append(str(error))
-        problems += self._router_problems()
+        problems += self._tool_problems()
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
-    def _router_problems(self) -> Iterator[str]:
+    def _tool_problems(self) -> Iterator[str]:
         device = DEVICES.get(self.device or "")
         if self.board in BOARDS:
             device = find_board(self.board).part.device
         if self.floorplan and device is not None and device.family is not Family.ECP5:
             yield f"{self.board or self.device}: a floorplan is for ECP5 devices only"
-        placer = None if device is None else find_tools(device).placer
-        if placer is not None and (problem := router_problem(self.router, placer)):
-            yield f"{self.board or self.device}: {problem}"
+        nextpnr = None if device is None else find_tools(device).nextpnr
+        if nextpnr is not None:
+            problems = placer_problem(self.placer, nextpnr), router_problem(self.router, nextpnr)
+            yield from (f"{self.board or self.device}: {each}" for each in problems if each)
 
     @property
     def limit_s(self) -> float | None:

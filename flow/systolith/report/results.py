@@ -198,6 +198,7 @@ class PlacedClock:
         Clock by placement seed.
     fmax_mhz_best, fmax_mhz_median : float
     best_seed : int
+    placer : str
     best_router : str
         Router of the best clock.
     routes : mapping of str to mapping of str to float
@@ -226,6 +227,7 @@ class PlacedClock:
     available: Mapping[str, int]
     critical_path: str | None
     engines: tuple[UtilizationRow, ...] = ()
+    placer: str = "heap"
     best_router: str = "router1"
     routes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()

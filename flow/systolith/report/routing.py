@@ -18,7 +18,7 @@ def describe_estimate(routing: Mapping[str, Any]) -> str:
 
 
 def describe_routing(placed: PlacedClock) -> str:
-    """Name the router of the best clock, the clock of the other router, and the tools."""
+    """Name placer and router of the best clock, the clock of the other router, and the tools."""
     others = [
         f"{router} reached {clock:.1f} MHz"
         for router, clock in placed.routes.get(str(placed.best_seed), {}).items()
@@ -30,4 +30,5 @@ def describe_routing(placed: PlacedClock) -> str:
         for tool in placed.tools
         if tool["version"]
     ]
-    return "; ".join((f"{placed.best_router} (seed {placed.best_seed})", *others, *tools))
+    best = f"{placed.placer} placer, {placed.best_router} (seed {placed.best_seed})"
+    return "; ".join((best, *others, *tools))

@@ -6,6 +6,7 @@ from systolith.build.families import ResourceUse, find_tools
 from systolith.build.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.build.place_and_route import TooLargeError, place_and_route
 from systolith.build.placement import PlacedCell, Placement, Site, read_placement
+from systolith.build.placers import Placer, placer_problem
 from systolith.build.result import BuildResult
 from systolith.build.routers import Attempt, Router, router_problem
 from systolith.build.synthesis import synthesize
@@ -22,6 +23,7 @@ __all__ = [
     "PlacedCell",
     "Placement",
     "PlacementReport",
+    "Placer",
     "ResourceUse",
     "Router",
     "Site",
@@ -34,6 +36,7 @@ __all__ = [
     "estimate_cells",
     "find_tools",
     "place_and_route",
+    "placer_problem",
     "read_netlist",
     "read_placement",
     "read_placement_report",

@@ -12,6 +12,7 @@ from systolith.build.families import find_tools
 from systolith.build.floorplan import SITES, pin_engines
 from systolith.build.netlist import read_netlist
 from systolith.build.place_and_route import pack, place_and_route
+from systolith.build.placers import Placer, choose_placer, placer_problem
 from systolith.build.result import BuildResult
 from systolith.build.routers import Attempt, Router, choose_attempts, router_problem
 from systolith.build.runs import Deadline, Runs, describe_unfinished
@@ -93,6 +94,7 @@ def build_bitstream(
     freq_mhz: float,
     seeds: int = 1,
     jobs: int = 1,
+    placer: Placer = Placer.AUTO,
     router: Router = Router.AUTO,
     limit_s: float | None = None,
     tools: ToolSource = ToolSource.AUTO,
@@ -121,6 +123,7 @@ def build_bitstream(
         Placements to try, at least 1.
     jobs : int
         Runs of place and route at the same time.
+    placer : Placer
     router : Router
         Routers to try with each seed.
     limit_s : float, optional
@@ -136,17 +139,18 @@ def build_bitstream(
     Raises
     ------
     ValueError
-        If the device is for estimates only, the router does not route it, or it has no floorplan.
+        If the device is for estimates only, the placer or router does not know it, or it has no
+        floorplan.
     TooLargeError
         If the device has too few cells.
     OutOfTimeError
         If no run ended within the limit.
     MissingProgramError, ToolError
     """
-    placer = find_tools(part.device).placer
-    if placer is None:
+    nextpnr = find_tools(part.device).nextpnr
+    if nextpnr is None:
         raise ValueError(f"{part.device.name} is for estimates only: nothing places on it")
-    if problem := router_problem(router, placer):
+    if problem := placer_problem(placer, nextpnr) or router_problem(router, nextpnr):
         raise ValueError(f"{part.device.name}: {problem}")
     if floorplan and part.device.name not in SITES:
         raise ValueError(f"{part.device.name}: a floorplan is for ECP5 devices only")
@@ -158,18 +162,19 @@ def build_bitstream(
     def report(text: str) -> None:
         progress(Progress(task=TASK, done=min(done, total), total=total, text=text))
 
-    bitstream = folder / f"{top}{placer.bitstream}"
+    bitstream = folder / f"{top}{nextpnr.bitstream}"
     # A bitstream of an earlier design must not remain if this build fails.
     bitstream.unlink(missing_ok=True)
     netlist = _synthesize_once(verilog, top, part.device, folder, report, programs, deadline)
     if floorplan:
         netlist = pin_engines(netlist, part.device, floorplan)
     text = netlist.read_text()
-    attempts, replacements = choose_attempts(router, placer, text.count(CELL), seeds)
+    cells = text.count(CELL)
+    chosen = choose_placer(placer, nextpnr, cells)
+    attempts, replacements = choose_attempts(router, nextpnr, cells, seeds)
     done, total = 1, len(attempts) + 2
-    key = _key(
-        text, str(part), f"{freq_mhz:g}", str(constraints), str(programs[placer.program].version)
-    )
+    version = str(programs[nextpnr.program].version)
+    key = _key(text, str(part), f"{freq_mhz:g}", str(constraints), chosen, version)
 
     def place(attempt: Attempt, stop: Event, limit_s: float | None) -> PlacementReport:
         nonlocal done
@@ -185,6 +190,7 @@ def build_bitstream(
                 part,
                 freq_mhz=freq_mhz,
                 seed=attempt.seed,
+                placer=chosen,
                 router=attempt.router,
                 constraints=constraints,
                 progress=lambda phase: report(f"{attempt}: {phase.text}"),
@@ -208,6 +214,7 @@ def build_bitstream(
         routes=runs.reports,
         bitstream=None,
         folder=folder,
+        placer=chosen,
         unfinished=tuple(sorted(runs.unfinished)),
         programs=programs,
     )

@@ -37,6 +37,7 @@ def place_and_route(
     *,
     freq_mhz: float,
     seed: int,
+    placer: str = "heap",
     router: str = "router1",
     constraints: Constraints | None = None,
     pins: bool = True,
@@ -59,6 +60,8 @@ def place_and_route(
         Target clock.
     seed : int
         Seed of the placement.
+    placer : str
+        ``"heap"`` or ``"static"``.
     router : str
         ``"router1"`` or ``"router2"``.
     constraints : Constraints, optional
@@ -83,17 +86,17 @@ def place_and_route(
         If `stop` was set.
     """
     tools = find_tools(part.device)
-    placer, counted = tools.placer, set().union(*tools.cells.values())
-    assert placer is not None
+    nextpnr, counted = tools.nextpnr, set().union(*tools.cells.values())
+    assert nextpnr is not None
     folder, name = netlist.parent, Attempt(seed, router).name
     report = folder / f"{name}.report.json"
-    (folder / f"{name}.pins").write_text(placer.constraints(constraints or Constraints(pins={})))
+    (folder / f"{name}.pins").write_text(nextpnr.constraints(constraints or Constraints(pins={})))
     arguments = [
-        *placer.options(part),
-        *(placer.files(name) if pins else ["--out-of-context"]),
+        *nextpnr.options(part),
+        *(nextpnr.files(name) if pins else ["--out-of-context"]),
         *("--json", netlist.name, "--top", netlist.name.partition(".")[0]),
         *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
-        *("--router", router),
+        *("--placer", placer, "--router", router),
         *("--report", report.name, "--write", f"{name}.placed.json"),
     ]
 
@@ -113,14 +116,14 @@ def place_and_route(
     report.unlink(missing_ok=True)
     try:
         run_program(
-            placer.program,
+            nextpnr.program,
             arguments,
             folder,
             f"{name}.log",
             read_line,
             stop=stop,
             limit_s=limit_s,
-            path=programs[placer.program].path if programs else None,
+            path=programs[nextpnr.program].path if programs else None,
         )
     except BaseException:
         for path in folder.glob(f"{name}.*"):
@@ -139,11 +142,11 @@ def pack(
     ------
     MissingProgramError, ToolError
     """
-    placer, name = find_tools(part.device).placer, attempt.name
-    assert placer is not None
-    bitstream = folder / f"{name}{placer.bitstream}"
-    path = programs[placer.packer].path if programs else None
+    nextpnr, name = find_tools(part.device).nextpnr, attempt.name
+    assert nextpnr is not None
+    bitstream = folder / f"{name}{nextpnr.bitstream}"
+    path = programs[nextpnr.packer].path if programs else None
     with replacing(bitstream) as temporary:
-        arguments = placer.packing(part, name, temporary.name)
-        run_program(placer.packer, arguments, folder, "pack.log", path=path)
+        arguments = nextpnr.packing(part, name, temporary.name)
+        run_program(nextpnr.packer, arguments, folder, "pack.log", path=path)
     return bitstream

@@ -24,6 +24,8 @@ class BuildResult:
         Of the fastest; None if none reaches the clock.
     folder : Path
         Holds all files that the tools wrote.
+    placer : str
+        Placer of all runs.
     unfinished : tuple of Attempt
         Runs that have no result because the time was over.
     programs : mapping of str to Tool
@@ -33,6 +35,7 @@ class BuildResult:
     routes: dict[Attempt, PlacementReport]
     bitstream: Path | None
     folder: Path
+    placer: str = "heap"
     unfinished: tuple[Attempt, ...] = ()
     programs: Mapping[str, Tool] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from systolith.build.families import Placer
+from systolith.build.families import NextPnr
 from systolith.devices import LARGE_CELLS
 
 __all__ = ["PATIENCE_S", "Attempt", "Router", "choose_attempts", "router_problem"]
@@ -53,14 +53,14 @@ class Attempt:
 
 
 def choose_attempts(
-    router: Router, placer: Placer, cells: int, seeds: int
+    router: Router, nextpnr: NextPnr, cells: int, seeds: int
 ) -> tuple[list[Attempt], dict[Attempt, Attempt]]:
     """Choose the runs of a build.
 
     Parameters
     ----------
     router : Router
-    placer : Placer
+    nextpnr : NextPnr
     cells : int
         Of the netlist.
     seeds : int
@@ -73,7 +73,7 @@ def choose_attempts(
     replacements : dict of Attempt to Attempt
         The run that follows if another one has not ended after :data:`PATIENCE_S`.
     """
-    ordered = _order(placer.routers, cells)
+    ordered = _order(nextpnr.routers, cells)
     if router is Router.AUTO:
         first, *others = ordered
         attempts = _all_seeds([first], seeds)
@@ -84,14 +84,14 @@ def choose_attempts(
     return _all_seeds(names, seeds), {}
 
 
-def router_problem(router: Router, placer: Placer) -> str | None:
+def router_problem(router: Router, nextpnr: NextPnr) -> str | None:
     """Say why a router cannot be asked for; None if it can."""
     needed = {Router.AUTO: 1, Router.BOTH: 2}.get(router)
-    if needed is None and router.value in placer.routers:
+    if needed is None and router.value in nextpnr.routers:
         return None
-    if needed is not None and len(placer.routers) >= needed:
+    if needed is not None and len(nextpnr.routers) >= needed:
         return None
-    routers = " and ".join(placer.routers)
+    routers = " and ".join(nextpnr.routers)
     return f"router {router.value!r} does not route this device; {routers} does"
 
 

@@ -47,8 +47,8 @@ module MULT18X18D (
     assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = p;
 endmodule
 
-// Memory of 2048 bytes of 9 bits, in shapes of whole bytes: 9, 18 and 36 bits wide. With 36 bits,
-// port A writes and port B reads, each with the data pins of both.
+// Memory of 2048 bytes of 9 bits. Words of 1, 2 and 4 bits leave the ninth bit of each byte unused.
+// With 36 bits, port A writes and port B reads, each with the data pins of both.
 module DP16KD (
     input
         ADA0, ADA1, ADA2, ADA3, ADA4, ADA5, ADA6, ADA7, ADA8, ADA9, ADA10, ADA11, ADA12, ADA13,
@@ -113,6 +113,9 @@ module DP16KD (
     reg [35:0] read = 0, read_register = 0;
     always @(posedge CLKA) begin
         if (WEA) begin
+            if (DATA_WIDTH_A == 1) bytes[write_byte][{1'b0, ada[2:0]}] <= di[0];
+            if (DATA_WIDTH_A == 2) bytes[write_byte][{1'b0, ada[2:1], 1'b0} +: 2] <= di[1:0];
+            if (DATA_WIDTH_A == 4) bytes[write_byte][{1'b0, ada[2], 2'b00} +: 4] <= di[3:0];
             if (DATA_WIDTH_A == 9) bytes[write_byte] <= di[8:0];
             if (DATA_WIDTH_A == 18 && ada[0]) bytes[{write_byte[10:1], 1'b0}] <= di[8:0];
             if (DATA_WIDTH_A == 18 && ada[1]) bytes[{write_byte[10:1], 1'b1}] <= di[17:9];
@@ -122,7 +125,11 @@ module DP16KD (
             if (DATA_WIDTH_A == 36 && ada[3]) bytes[{write_byte[10:2], 2'b11}] <= di[35:27];
         end
     end
+    wire [8:0] byte_read = bytes[read_byte];
     always @(posedge CLKB) begin
+        if (DATA_WIDTH_B == 1) read <= {35'd0, byte_read[{1'b0, adb[2:0]}]};
+        if (DATA_WIDTH_B == 2) read <= {34'd0, byte_read[{1'b0, adb[2:1], 1'b0} +: 2]};
+        if (DATA_WIDTH_B == 4) read <= {32'd0, byte_read[{1'b0, adb[2], 2'b00} +: 4]};
         if (DATA_WIDTH_B == 9) read <= {27'd0, bytes[read_byte]};
         if (DATA_WIDTH_B == 18)
             read <= {18'd0, bytes[{read_byte[10:1], 1'b1}], bytes[{read_byte[10:1], 1'b0}]};

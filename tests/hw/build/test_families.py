@@ -16,8 +16,8 @@ from systolith.gateware import Multiplier, PinWrapper, RegisteredRam, technology
 from systolith.plan import MemoryKind
 from tests.support.slow import first_few
 
-PLACED = [device for device in DEVICES.values() if find_tools(device).placer]
-ESTIMATED = [device for device in DEVICES.values() if not find_tools(device).placer]
+PLACED = [device for device in DEVICES.values() if find_tools(device).nextpnr]
+ESTIMATED = [device for device in DEVICES.values() if not find_tools(device).nextpnr]
 ONE_OF_EACH = {device.family: device for device in (*PLACED, *ESTIMATED)}
 WORDS, TABLE = 256, 24
 
@@ -55,7 +55,7 @@ class Parts(wiring.Component):
 
 
 def _verilog(device: Device) -> str:
-    alone = find_tools(device).placer and variants_of(device).alone is not None
+    alone = find_tools(device).nextpnr and variants_of(device).alone is not None
     parts = Parts()
     return to_verilog(PinWrapper(parts) if alone else parts, "parts", technology_for(device.family))
 
@@ -126,9 +126,9 @@ def test_what_is_not_placed_is_estimated(device: Device, tmp_path: Path) -> None
 def test_pins_are_told_in_each_tools_words() -> None:
     wanted = Constraints(pins={"clk": "7"}, clock_mhz=25)
     texts = {
-        family: tools.placer.constraints(wanted)
+        family: tools.nextpnr.constraints(wanted)
         for family, tools in FAMILIES.items()
-        if tools.placer
+        if tools.nextpnr
     }
     assert texts == {
         Family.ECP5: 'FREQUENCY PORT "clk" 25 MHZ;\nLOCATE COMP "clk" SITE "7";\n'

@@ -32,6 +32,7 @@ from systolith.cli.options import (
     InterfaceName,
     LearningRate,
     Multipliers,
+    PlacerName,
     RouterName,
     Seed,
     Target,
@@ -210,6 +211,7 @@ def build(
     jobs: Annotated[
         int | None, typer.Option(min=1, max=MOST_JOBS, help="Placements at once.")
     ] = None,
+    placer: Annotated[PlacerName | None, typer.Option(help="Placer of nextpnr.")] = None,
     router: Annotated[
         RouterName | None,
         typer.Option(help="Router of nextpnr; both: keep the faster result."),
@@ -247,6 +249,7 @@ def build(
         clock_mhz=merge_synonyms("--clock-mhz", clock_mhz, "--freq", freq),
         seeds=seeds,
         jobs=jobs,
+        placer=placer,
         router=router,
         time_limit_minutes=time_limit,
         tools=tools,

@@ -74,7 +74,7 @@ def build_design(
     assert part is not None
     progress(Progress(task="build", done=0, total=section.seeds + 2, text="generating"))
     result: Mapping[str, Any]
-    if find_tools(part.device).placer is None:
+    if find_tools(part.device).nextpnr is None:
         verilog = emit_verilog(plan, technology=technology_for(part.device.family))
         cells = estimate_cells(
             verilog,
@@ -112,6 +112,7 @@ def _place(
         freq_mhz=clock_mhz,
         seeds=section.seeds,
         jobs=section.jobs,
+        placer=section.placer,
         router=section.router,
         limit_s=section.limit_s,
         tools=section.tools,
@@ -157,6 +158,7 @@ def _summarize(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
         "fmax_mhz_best": best.fmax_mhz,
         "fmax_mhz_median": placed.median_mhz,
         "best_seed": placed.best_seed,
+        "placer": placed.placer,
         "best_router": placed.best_attempt.router,
         "routes": _routes(placed),
         "unfinished": [str(attempt) for attempt in placed.unfinished],

