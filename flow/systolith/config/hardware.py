@@ -13,7 +13,6 @@ from systolith.devices import (
     DEVICES,
     Budget,
     Device,
-    Family,
     Part,
     Resources,
     ToolSource,
@@ -156,8 +155,6 @@ class BuildSection(Section):
     """Time of the whole build; the best of the seeds that are finished by then counts."""
     tools: Annotated[ToolSource, Field(strict=False)] = ToolSource.AUTO
     """Where Yosys, nextpnr and packers come from."""
-    floorplan: bool = False
-    """Whether multipliers and block RAMs are pinned in the order of the data flow; ECP5 only."""
     baud: Annotated[int, Field(ge=1200)] = 1_000_000
     """Bits per second on the board's serial line."""
     check_netlist: Annotated[int, Field(ge=0)] = 0
@@ -187,8 +184,6 @@ class BuildSection(Section):
         device = DEVICES.get(self.device or "")
         if self.board in BOARDS:
             device = find_board(self.board).part.device
-        if self.floorplan and device is not None and device.family is not Family.ECP5:
-            yield f"{self.board or self.device}: a floorplan is for ECP5 devices only"
         nextpnr = None if device is None else find_tools(device).nextpnr
         if nextpnr is not None:
             problems = placer_problem(self.placer, nextpnr), router_problem(self.router, nextpnr)

@@ -18,7 +18,7 @@ def describe_estimate(routing: Mapping[str, Any]) -> str:
 
 
 def describe_routing(placed: PlacedClock) -> str:
-    """Name placer and router of the best clock, the clock of the other router, and the tools."""
+    """Name what placed and routed best, the clock of the other router, and the tools."""
     others = [
         f"{router} reached {clock:.1f} MHz"
         for router, clock in placed.routes.get(str(placed.best_seed), {}).items()
@@ -30,5 +30,6 @@ def describe_routing(placed: PlacedClock) -> str:
         for tool in placed.tools
         if tool["version"]
     ]
-    best = f"{placed.placer} placer, {placed.best_router} (seed {placed.best_seed})"
+    placer = "" if placed.placer == "heap" else f"{placed.placer} placer, "
+    best = f"{placer}{placed.best_router} (seed {placed.best_seed})"
     return "; ".join((best, *others, *tools))

@@ -3,13 +3,12 @@
 import hashlib
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
-from systolith.build.floorplan import SITES, pin_engines
 from systolith.build.netlist import read_netlist
 from systolith.build.place_and_route import pack, place_and_route
 from systolith.build.placers import Placer, choose_placer, placer_problem
@@ -98,7 +97,6 @@ def build_bitstream(
     router: Router = Router.AUTO,
     limit_s: float | None = None,
     tools: ToolSource = ToolSource.AUTO,
-    floorplan: Sequence[str] = (),
     constraints: Constraints | None = None,
     progress: ProgressCallback = no_progress,
 ) -> BuildResult:
@@ -130,17 +128,13 @@ def build_bitstream(
         Seconds that the build may take, synthesis included.
     tools : ToolSource
         Where the programs come from.
-    floorplan : sequence of str, optional
-        Engines in the order of the data flow: multipliers and block RAMs are pinned in this order.
-        ECP5 only.
     constraints : Constraints, optional
     progress : callable, optional
 
     Raises
     ------
     ValueError
-        If the device is for estimates only, the placer or router does not know it, or it has no
-        floorplan.
+        If the device is for estimates only, or the placer or the router does not know it.
     TooLargeError
         If the device has too few cells.
     OutOfTimeError
@@ -152,8 +146,6 @@ def build_bitstream(
         raise ValueError(f"{part.device.name} is for estimates only: nothing places on it")
     if problem := placer_problem(placer, nextpnr) or router_problem(router, nextpnr):
         raise ValueError(f"{part.device.name}: {problem}")
-    if floorplan and part.device.name not in SITES:
-        raise ValueError(f"{part.device.name}: a floorplan is for ECP5 devices only")
     programs = check_programs(part.device, tools)
     deadline = Deadline.after(limit_s)
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,8 +158,6 @@ def build_bitstream(
     # A bitstream of an earlier design must not remain if this build fails.
     bitstream.unlink(missing_ok=True)
     netlist = _synthesize_once(verilog, top, part.device, folder, report, programs, deadline)
-    if floorplan:
-        netlist = pin_engines(netlist, part.device, floorplan)
     text = netlist.read_text()
     cells = text.count(CELL)
     chosen = choose_placer(placer, nextpnr, cells)

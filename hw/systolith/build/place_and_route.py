@@ -6,7 +6,9 @@ from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
+from systolith.build.hard_blocks import pin_hard_blocks
 from systolith.build.routers import Attempt
+from systolith.build.runs import Deadline
 from systolith.build.timing import PlacementReport, read_placement_report
 from systolith.devices import Constraints, Part, Tool, run_program
 from systolith.foundation import Progress, ProgressCallback, no_progress, replacing
@@ -16,6 +18,7 @@ __all__ = ["TooLargeError", "pack", "place_and_route"]
 PHASES = (
     ("Info: Packing constants", "packing"),
     ("Info: Creating initial analytic placement", "placing"),
+    ("Info: Running Static placer", "placing"),
     ("Info: Running simulated annealing", "placing"),
     ("Info: Routing", "routing"),
     ("Info: Tool finished", "done"),
@@ -48,13 +51,15 @@ def place_and_route(
 ) -> PlacementReport:
     """Place and route a netlist, whether or not the design reaches the clock.
 
+    The static placer places twice: multipliers and block RAMs are pinned in between.
+
     Writes ``seed{N}.{router}.report.json``, ``.placed.json`` and ``.log`` beside the netlist, and
     the files that :func:`pack` reads. An error leaves none of them but the log.
 
     Parameters
     ----------
     netlist : Path
-        ``{top}.json``, or ``{top}.pinned.json``.
+        ``{top}.json``.
     part : Part
     freq_mhz : float
         Target clock.
@@ -90,15 +95,15 @@ def place_and_route(
     assert nextpnr is not None
     folder, name = netlist.parent, Attempt(seed, router).name
     report = folder / f"{name}.report.json"
+    draft, pinned = folder / f"{name}.draft.json", folder / f"{name}.pinned.json"
     (folder / f"{name}.pins").write_text(nextpnr.constraints(constraints or Constraints(pins={})))
     arguments = [
         *nextpnr.options(part),
         *(nextpnr.files(name) if pins else ["--out-of-context"]),
-        *("--json", netlist.name, "--top", netlist.name.partition(".")[0]),
-        *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
-        *("--placer", placer, "--router", router),
-        *("--report", report.name, "--write", f"{name}.placed.json"),
+        *("--top", netlist.stem, "--freq", f"{freq_mhz:g}", "--seed", str(seed)),
+        *("--timing-allow-fail", "--placer", placer, "--router", router),
     ]
+    deadline = Deadline.after(limit_s)
 
     def read_line(line: str) -> None:
         if (use := UTILISATION.match(line)) and use[1] in counted:
@@ -113,23 +118,33 @@ def place_and_route(
                 done, total = ORDER.index(phase), len(ORDER) - 1
                 progress(Progress(task=name, done=done, total=total, text=phase))
 
-    report.unlink(missing_ok=True)
-    try:
+    def run(source: Path, log: str, *options: str) -> None:
         run_program(
             nextpnr.program,
-            arguments,
+            [*arguments, "--json", source.name, *options],
             folder,
-            f"{name}.log",
+            log,
             read_line,
             stop=stop,
-            limit_s=limit_s,
+            limit_s=deadline.left_s(),
             path=programs[nextpnr.program].path if programs else None,
         )
+
+    report.unlink(missing_ok=True)
+    source = netlist
+    try:
+        if placer == "static":
+            run(source, f"{name}.draft.log", "--no-route", "--write", draft.name)
+            pin_hard_blocks(netlist, draft, part.device, pinned)
+            source = pinned
+        run(source, f"{name}.log", "--report", report.name, "--write", f"{name}.placed.json")
     except BaseException:
         for path in folder.glob(f"{name}.*"):
             if path.suffix != ".log":
                 path.unlink()
         raise
+    for path in (draft, pinned):
+        path.unlink(missing_ok=True)
     return read_placement_report(report)
 
 

@@ -7,9 +7,9 @@ from enum import Enum
 from pathlib import Path
 
 from systolith.build.cells import TAKES, CellCounts, count_cells, engines_of
-from systolith.build.netlist import Netlist, read_netlist
+from systolith.build.netlist import Cell, Netlist, read_netlist
 
-__all__ = ["PlacedCell", "Placement", "Site", "read_placement"]
+__all__ = ["PlacedCell", "Placement", "Site", "place_of", "read_placement"]
 
 PLACE = re.compile(r"X(\d+)/?Y(\d+)/")
 
@@ -103,9 +103,15 @@ def _placed_cells(netlist: Netlist) -> list[PlacedCell]:
         PlacedCell(
             engine=engines[name],
             site=site_of(cell["type"]),
-            x=int(place[1]),
-            y=int(place[2]),
+            x=place[0],
+            y=place[1],
         )
         for name, cell in netlist.cells.items()
-        if (place := PLACE.match(cell["attributes"].get("NEXTPNR_BEL", "")))
+        if (place := place_of(cell))
     ]
+
+
+def place_of(cell: Cell) -> tuple[int, int] | None:
+    """Return column and row of a cell's tile; None if it is not placed."""
+    place = PLACE.match(cell["attributes"].get("NEXTPNR_BEL", ""))
+    return None if place is None else (int(place[1]), int(place[2]))

@@ -84,8 +84,8 @@ def test_problems_with_routers_tools_and_limits_are_told_together(
     done = CliRunner().invoke(app, ["build", str(path)])
     assert done.exit_code == 2
     assert "time_limit_minutes" in done.stderr
-    path.write_text('[build]\ndevice = "lifcl-17"\nrouter = "both"\nfloorplan = true\n')
+    path.write_text('[build]\ndevice = "lifcl-17"\nrouter = "both"\nplacer = "static"\n')
     done = CliRunner().invoke(app, ["build", str(path)])
     said = " ".join(done.stderr.split())
     assert "router 'both' does not route this device; router1 does" in said
-    assert "lifcl-17: a floorplan is for ECP5 devices only" in said
+    assert "lifcl-17: placer 'static' does not place on this device; heap does" in said

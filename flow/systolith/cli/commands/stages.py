@@ -226,12 +226,6 @@ def build(
         ToolsName | None,
         typer.Option(help="Yosys and nextpnr: wheels, those on PATH, or the newer ones."),
     ] = None,
-    floorplan: Annotated[
-        bool,
-        typer.Option(
-            "--floorplan", help="Pin multipliers and block RAMs in the order of the data flow."
-        ),
-    ] = False,
     check_netlist: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Simulate what was synthesized with N images."),
@@ -253,7 +247,6 @@ def build(
         router=router,
         time_limit_minutes=time_limit,
         tools=tools,
-        floorplan=floorplan or None,
         check_netlist=check_netlist,
     )
     return combine_changes(

@@ -19,7 +19,7 @@ from systolith.devices import Constraints, Part, find_board, variants_of
 from systolith.emit import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.foundation import Progress, ProgressCallback
 from systolith.gateware import technology_for
-from systolith.plan import NetworkPlan, signal_name
+from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
 
 __all__ = ["BITSTREAM", "PICTURES", "build_design", "choose_top", "native_versions"]
@@ -116,7 +116,6 @@ def _place(
         router=section.router,
         limit_s=section.limit_s,
         tools=section.tools,
-        floorplan=[signal_name(stage.name) for stage in plan.stages] if section.floorplan else (),
         constraints=constraints,
         progress=progress,
     )

@@ -1,0 +1,132 @@
+"""Multipliers and block RAMs get sites near their logic, and nextpnr knows these sites."""
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from systolith.build import place_and_route, read_netlist, synthesize
+from systolith.build.hard_blocks import SITES, _nearest, pin_hard_blocks
+from systolith.devices import DEVICES, Device, find_part
+from tests.support.slow import first_few
+
+PRODUCT = """
+module top(input clk, input [17:0] a, b, output reg [35:0] o);
+    reg [17:0] first, second;
+    reg [35:0] product;
+    always @(posedge clk) begin
+        first <= a;
+        second <= b;
+        product <= first * second;
+        o <= o + product;
+    end
+endmodule
+"""
+
+
+def _cell(kind: str, wires: tuple[int, ...] = (), bel: str | None = None) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "parameters": {},
+        "attributes": {} if bel is None else {"NEXTPNR_BEL": bel},
+        "port_directions": {},
+        "connections": {str(wire): [wire] for wire in wires},
+    }
+
+
+def _netlist(path: Path, cells: Mapping[str, Any]) -> Path:
+    top = {"attributes": {"top": "1"}, "ports": {}, "netnames": {}, "cells": cells}
+    path.write_text(json.dumps({"modules": {"top": top}}))
+    return path
+
+
+def test_a_block_goes_to_the_site_next_to_its_logic(tmp_path: Path) -> None:
+    wires = {"far": (1,), "near": (2,), "lonely": ()}
+    placed = {name: _cell("MULT18X18D", wires[name], "X4/Y13/MULT18_0") for name in wires}
+    for number, (wire, x) in enumerate(((1, 64), (1, 64), (2, 23), (2, 23))):
+        placed[f"flip_flop_{number}"] = _cell("TRELLIS_FF", (wire, 9), f"X{x}/Y20/SLICEA.FF0")
+    # Blocks say nothing about each other's place, and neither does a wire to everywhere.
+    placed |= {f"sink_{n}": _cell("TRELLIS_FF", (9,), f"X2/Y{n}/SLICEA.FF0") for n in range(20)}
+    placed["ram"] = _cell("DP16KD", (3,), "X4/Y25/EBR0")
+    placed["sum"] = _cell("TRELLIS_FF", (3,), "X40/Y36/SLICEA.FF0")
+    cells = {name: _cell(cell["type"]) for name, cell in placed.items()}
+    netlist = _netlist(tmp_path / "top.json", cells)
+    pinned = tmp_path / "pinned.json"
+    device = DEVICES["ecp5-25f"]
+    pin_hard_blocks(netlist, _netlist(tmp_path / "placed.json", placed), device, pinned)
+    sites = {
+        name: cell["attributes"].get("BEL") for name, cell in read_netlist(pinned).cells.items()
+    }
+    assert sites["far"] == "X64/Y13/MULT18_4"
+    assert sites["near"] == "X23/Y13/MULT18_1"
+    assert sites["lonely"] == "X4/Y13/MULT18_0"
+    assert sites["ram"] == "X39/Y37/EBR3"
+    assert sites["sum"] is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=4))
+@settings(max_examples=50)
+def test_no_other_choice_of_sites_is_nearer(places: list[tuple[int, int]]) -> None:
+    tiles = [(0, 3), (4, 3), (11, 18), (19, 7), (20, 0)]
+    names = [f"X{x}/Y{y}/MULT18_0" for x, y in tiles]
+
+    def cost(choice: tuple[tuple[int, int], ...]) -> int:
+        pairs = zip(places, choice, strict=True)
+        return sum((abs(x - to_x) + abs(y - to_y)) ** 2 for (x, y), (to_x, to_y) in pairs)
+
+    chosen = _nearest(places, names)
+    assert len(set(chosen)) == len(places)
+    least = min(cost(choice) for choice in permutations(tiles, len(places)))
+    assert cost(tuple(tiles[names.index(name)] for name in chosen)) == least
+
+
+@pytest.mark.parametrize("name", sorted(SITES))
+def test_each_multiplier_and_block_ram_has_a_site(name: str) -> None:
+    device = DEVICES["ecp5-25f" if name == "ecp5-12f" else name]
+    for kind, count in (("MULT18X18D", device.dsps), ("DP16KD", device.block_rams)):
+        sites = list(SITES[name].of(kind))
+        assert len(set(sites)) == len(sites) == count
+
+
+@pytest.mark.parametrize("name", first_few(["ecp5-25f", "ecp5-45f", "ecp5-85f"], 1))
+def test_nextpnr_knows_all_sites(name: str, tmp_path: Path) -> None:
+    cells = {}
+    for kind in ("MULT18X18D", "DP16KD"):
+        for site in SITES[name].of(kind):
+            cells[site] = _cell(kind)
+            cells[site]["attributes"]["BEL"] = site
+    netlist = _netlist(tmp_path / "top.json", cells)
+    with pytest.raises(ValueError, match="reports no clock"):  # nothing is clocked
+        place_and_route(netlist, find_part(name), freq_mhz=10, seed=1)
+    log = (tmp_path / "seed1.router1.log").read_text()
+    assert f"Placed {len(cells)} cells based on constraints" in log
+
+
+def test_the_static_placer_places_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = []
+
+    def pin(netlist: Path, placed: Path, device: Device, pinned: Path) -> None:
+        pin_hard_blocks(netlist, placed, device, pinned)
+        cells = read_netlist(pinned).cells.values()
+        wanted.extend(cell["attributes"].get("BEL") for cell in cells)
+
+    module = import_module("systolith.build.place_and_route")
+    monkeypatch.setattr(module, "pin_hard_blocks", pin)
+    (tmp_path / "top.v").write_text(PRODUCT)
+    part = find_part("ecp5-12f")
+    netlist = synthesize(["top.v"], "top", tmp_path, part.device)
+    report = place_and_route(netlist, part, freq_mhz=50, seed=1, placer="static")
+    assert report.used["MULT18X18D"] == 1
+    log, draft = ((tmp_path / f"seed1.router1.{name}").read_text() for name in ("log", "draft.log"))
+    assert "Running Static placer" in log
+    assert "Routing" not in draft
+    cells = read_netlist(tmp_path / "seed1.router1.placed.json").cells.values()
+    (multiplier,) = (cell["attributes"] for cell in cells if cell["type"] == "MULT18X18D")
+    assert {multiplier["NEXTPNR_BEL"]} == set(wanted) - {None}
+    assert not list(tmp_path.glob("*.draft.json")) + list(tmp_path.glob("*.pinned.json"))
