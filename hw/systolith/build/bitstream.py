@@ -159,9 +159,8 @@ def build_bitstream(
     bitstream.unlink(missing_ok=True)
     netlist = _synthesize_once(verilog, top, part.device, folder, report, programs, deadline)
     text = netlist.read_text()
-    cells = text.count(CELL)
-    chosen = choose_placer(placer, nextpnr, cells)
-    attempts, replacements = choose_attempts(router, nextpnr, cells, seeds)
+    chosen = choose_placer(placer, nextpnr)
+    attempts, replacements = choose_attempts(router, nextpnr, text.count(CELL), seeds)
     done, total = 1, len(attempts) + 2
     version = str(programs[nextpnr.program].version)
     key = _key(text, str(part), f"{freq_mhz:g}", str(constraints), chosen, version)

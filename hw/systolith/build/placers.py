@@ -3,7 +3,6 @@
 from enum import StrEnum
 
 from systolith.build.families import NextPnr
-from systolith.devices import LARGE_CELLS
 
 __all__ = ["Placer", "choose_placer", "placer_problem"]
 
@@ -12,19 +11,19 @@ class Placer(StrEnum):
     """The placer of a build."""
 
     AUTO = "auto"
-    """Static for large designs if the family has it; heap for others."""
+    """Static where nextpnr has it for the family, else heap."""
     HEAP = "heap"
     """Solves for short wires, and moves cells to free sites, by turns. Knows the slow paths."""
     STATIC = "static"
-    """Spreads all cells at once, like charges that repel each other, along short wires."""
+    """Spreads all cells at once, like charges that repel each other, along short wires. The design
+    is placed twice, see :mod:`systolith.build.hard_blocks`."""
 
 
-def choose_placer(placer: Placer, nextpnr: NextPnr, cells: int) -> str:
-    """Return the name that nextpnr has for the placer of a netlist of `cells` cells."""
+def choose_placer(placer: Placer, nextpnr: NextPnr) -> str:
+    """Return the name that nextpnr has for the placer of a build."""
     if placer is not Placer.AUTO:
         return placer.value
-    large = cells >= LARGE_CELLS and Placer.STATIC in nextpnr.placers
-    return Placer.STATIC.value if large else Placer.HEAP.value
+    return (Placer.STATIC if Placer.STATIC in nextpnr.placers else Placer.HEAP).value
 
 
 def placer_problem(placer: Placer, nextpnr: NextPnr) -> str | None:
