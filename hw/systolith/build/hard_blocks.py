@@ -1,17 +1,19 @@
 """Sites for multipliers and block RAMs of an ECP5, near the logic that they are connected to.
 
-The static placer keeps wires short, but the last multipliers get what sites are left, which can be
-on the other side of the chip. So a design is placed twice: the second time, each multiplier and
-each block RAM has a fixed site near the place that its logic had the first time. nextpnr reads the
-site from the attribute ``BEL``.
+The static placer finds sites for multipliers and block RAMs first, one after the other. The last
+ones get what is left, which can be on the other side of the chip, and their logic follows them. So
+a design is placed twice. The first time it is a draft, in which LUTs stand for multipliers and
+block RAMs: these find their place among the logic. The second time, each multiplier and each block
+RAM has a fixed site near the place of its LUTs. nextpnr reads the site from the attribute ``BEL``.
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from ortools.graph.python.linear_sum_assignment import SimpleLinearSumAssignment
@@ -21,14 +23,15 @@ from systolith.build.placement import place_of
 from systolith.devices import Device
 from systolith.foundation import write_text
 
-__all__ = ["SITES", "Sites", "pin_hard_blocks"]
+__all__ = ["SITES", "Sites", "pin_hard_blocks", "write_draft"]
 
 HARD = ("MULT18X18D", "DP16KD")
 """Cell types that have few sites, in columns or rows of their own."""
-HOPS = 3
-"""A block's logic is at most this number of wires away."""
-MOST_SINKS = 16
-"""Cells on a wire that says where they belong; wires with more go everywhere."""
+STAND_IN = ".stand_in_"
+"""Between the name of a block and the number of one of its LUTs."""
+CLOCKS = ("CLK", "RST", "CE", "OCE")
+"""How pins begin that say nothing about the place of a block."""
+LUT_PINS = "ABCD"
 
 Place = tuple[float, float]
 """Column and row of a tile."""
@@ -80,70 +83,106 @@ SITES: Mapping[str, Sites] = {
 """By device. A 12F is a 25F inside."""
 
 
+def write_draft(netlist: Path, draft: Path) -> None:
+    """Write a netlist in which LUTs stand for multipliers and block RAMs.
+
+    A block has one LUT for each output that is read; its inputs are shared out to their pins.
+
+    Parameters
+    ----------
+    netlist : Path
+        From synthesis.
+    draft : Path
+        File to write.
+    """
+    content = json.loads(netlist.read_bytes())
+    cells = _top_cells(content)
+    ends = Counter(
+        wire for cell in cells.values() for wires in cell["connections"].values() for wire in wires
+    )
+    for name in [name for name, cell in cells.items() if cell["type"] in HARD]:
+        block = cells.pop(name)
+        cells.update(_stand_ins(name, block, ends))
+    write_text(draft, json.dumps(content))
+
+
 def pin_hard_blocks(netlist: Path, placed: Path, device: Device, pinned: Path) -> None:
     """Write a netlist whose multipliers and block RAMs have fixed sites.
 
-    The sum of the squared distances from the sites to the logic is the least possible.
+    The sum of the squared distances from the sites to the draft's LUTs is the least possible.
 
     Parameters
     ----------
     netlist : Path
         From synthesis.
     placed : Path
-        The same design as nextpnr placed it.
+        The draft of the same design, as nextpnr placed it.
     device : Device
         A key of :data:`SITES`.
     pinned : Path
         File to write.
     """
     content = json.loads(netlist.read_bytes())
-    cells = next(
-        module["cells"]
-        for module in content["modules"].values()
-        if int(module["attributes"].get("top", "0"), 2)
-    )
-    surroundings = _Surroundings(read_netlist(placed).cells)
+    cells, centers = _top_cells(content), _centers(read_netlist(placed).cells)
     for kind in HARD:
-        names = [name for name, cell in cells.items() if cell["type"] == kind]
+        # A block that nothing reads can be anywhere.
+        names = [name for name, cell in cells.items() if cell["type"] == kind and name in centers]
         sites = list(SITES[device.name].of(kind))
-        places = [surroundings.center_of(name) for name in names]
-        for name, site in zip(names, _nearest(places, sites), strict=True):
+        chosen = _nearest([centers[name] for name in names], sites)
+        for name, site in zip(names, chosen, strict=True):
             cells[name]["attributes"]["BEL"] = site
     write_text(pinned, json.dumps(content))
 
 
-class _Surroundings:
-    """Which cells of a placed design are connected, and where they are."""
+def _top_cells(content: Mapping[str, Any]) -> dict[str, Cell]:
+    """Return the cells of the top module, to be changed."""
+    cells: dict[str, Cell]
+    (cells,) = (
+        module["cells"]
+        for module in content["modules"].values()
+        if int(module["attributes"].get("top", "0"), 2)
+    )
+    return cells
 
-    def __init__(self, cells: Mapping[str, Cell]) -> None:
-        self.places = {name: place_of(cell) for name, cell in cells.items()}
-        self.hard = {name for name, cell in cells.items() if cell["type"] in HARD}
-        self.cells_on: dict[int, list[str]] = defaultdict(list)
-        self.wires_of: dict[str, set[int]] = defaultdict(set)
-        for name, cell in cells.items():
-            for wires in cell["connections"].values():
-                for wire in wires:
-                    if isinstance(wire, int):
-                        self.cells_on[wire].append(name)
-        for wire, names in self.cells_on.items():
-            if len(names) <= MOST_SINKS:
-                for name in names:
-                    self.wires_of[name].add(wire)
 
-    def center_of(self, block: str) -> Place:
-        """Return the median place of a block's logic; its own place if it has none."""
-        seen, latest = {block}, {block}
-        for _ in range(HOPS):
-            wires = {wire for name in latest - self.hard | {block} for wire in self.wires_of[name]}
-            latest = {name for wire in wires for name in self.cells_on[wire]} - seen
-            seen |= latest
-        placed = (self.places[name] for name in seen - self.hard)
-        logic = [place for place in placed if place is not None]
-        if not logic:
-            own = self.places[block]
-            assert own is not None
-            return own
-        return median(x for x, _ in logic), median(y for _, y in logic)
+def _stand_ins(name: str, block: Cell, ends: Mapping[int | str, int]) -> Iterator[tuple[str, Any]]:
+    """Make the LUTs of a block; `ends` counts the pins on each wire."""
+    inputs, outputs = [], []
+    for pin, wires in block["connections"].items():
+        connected = [wire for wire in wires if isinstance(wire, int)]
+        if block["port_directions"][pin] == "output":
+            outputs += [wire for wire in connected if ends[wire] > 1]
+        elif not pin.startswith(CLOCKS):
+            inputs += connected
+    for number, output in enumerate(outputs):
+        first = number * len(LUT_PINS)
+        read = [inputs[(first + n) % len(inputs)] for n in range(len(LUT_PINS))] if inputs else []
+        pins: dict[str, list[int | str]] = {
+            pin: [wire] for pin, wire in zip(LUT_PINS, read or ["0"] * len(LUT_PINS), strict=True)
+        }
+        yield (
+            f"{name}{STAND_IN}{number}",
+            Cell(
+                type="LUT4",
+                parameters={"INIT": f"{1:016b}"},
+                attributes={},
+                port_directions={pin: "input" for pin in LUT_PINS} | {"Z": "output"},
+                connections=pins | {"Z": [output]},
+            ),
+        )
+
+
+def _centers(cells: Mapping[str, Cell]) -> dict[str, Place]:
+    """Return the median place of the LUTs of each block."""
+    places: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for name, cell in cells.items():
+        block, found, _ = name.partition(STAND_IN)
+        if found and (place := place_of(cell)):
+            places[block].append(place)
+    return {
+        block: (median(x for x, _ in found), median(y for _, y in found))
+        for block, found in places.items()
+    }
 
 
 def _nearest(places: Sequence[Place], sites: Sequence[str]) -> list[str]:

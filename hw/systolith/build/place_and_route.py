@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
-from systolith.build.hard_blocks import pin_hard_blocks
+from systolith.build.hard_blocks import pin_hard_blocks, write_draft
 from systolith.build.routers import Attempt
 from systolith.build.runs import Deadline
 from systolith.build.timing import PlacementReport, read_placement_report
@@ -95,7 +95,9 @@ def place_and_route(
     assert nextpnr is not None
     folder, name = netlist.parent, Attempt(seed, router).name
     report = folder / f"{name}.report.json"
-    draft, pinned = folder / f"{name}.draft.json", folder / f"{name}.pinned.json"
+    draft, drafted, pinned = (
+        folder / f"{name}.{kind}.json" for kind in ("draft", "drafted", "pinned")
+    )
     (folder / f"{name}.pins").write_text(nextpnr.constraints(constraints or Constraints(pins={})))
     arguments = [
         *nextpnr.options(part),
@@ -134,8 +136,9 @@ def place_and_route(
     source = netlist
     try:
         if placer == "static":
-            run(source, f"{name}.draft.log", "--no-route", "--write", draft.name)
-            pin_hard_blocks(netlist, draft, part.device, pinned)
+            write_draft(netlist, draft)
+            run(draft, f"{name}.draft.log", "--no-route", "--write", drafted.name)
+            pin_hard_blocks(netlist, drafted, part.device, pinned)
             source = pinned
         run(source, f"{name}.log", "--report", report.name, "--write", f"{name}.placed.json")
     except BaseException:
@@ -143,7 +146,7 @@ def place_and_route(
             if path.suffix != ".log":
                 path.unlink()
         raise
-    for path in (draft, pinned):
+    for path in (draft, drafted, pinned):
         path.unlink(missing_ok=True)
     return read_placement_report(report)
 

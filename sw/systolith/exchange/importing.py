@@ -140,8 +140,8 @@ def import_onnx(
     path : Path or str
         Path of the file.
     multiplier_bits : int
-        Bit width of the multipliers of requantizers, 1..24. Up to 18 bits take half as many of the
-        device's multipliers, and are less exact.
+        Bit width of the multipliers of requantizers, 1..24. Up to 18 bits take fewer LUTs, and are
+        less exact.
     input_type : str or Quantizer
         Type, scale and optional zero point of a float input that the file does not quantize, such
         as ``"int8:1/64"`` or ``"uint8:0.02:128"``.

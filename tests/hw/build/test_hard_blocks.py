@@ -1,4 +1,4 @@
-"""Multipliers and block RAMs get sites near their logic, and nextpnr knows these sites."""
+"""Multipliers and block RAMs get sites near the LUTs of a draft, and nextpnr knows these sites."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systolith.build import place_and_route, read_netlist, synthesize
-from systolith.build.hard_blocks import SITES, _nearest, pin_hard_blocks
+from systolith.build.hard_blocks import SITES, _nearest, pin_hard_blocks, write_draft
 from systolith.devices import DEVICES, Device, find_part
 from tests.support.slow import first_few
 
@@ -46,28 +46,40 @@ def _netlist(path: Path, cells: Mapping[str, Any]) -> Path:
     return path
 
 
-def test_a_block_goes_to_the_site_next_to_its_logic(tmp_path: Path) -> None:
-    wires = {"far": (1,), "near": (2,), "lonely": ()}
-    placed = {name: _cell("MULT18X18D", wires[name], "X4/Y13/MULT18_0") for name in wires}
-    for number, (wire, x) in enumerate(((1, 64), (1, 64), (2, 23), (2, 23))):
-        placed[f"flip_flop_{number}"] = _cell("TRELLIS_FF", (wire, 9), f"X{x}/Y20/SLICEA.FF0")
-    # Blocks say nothing about each other's place, and neither does a wire to everywhere.
-    placed |= {f"sink_{n}": _cell("TRELLIS_FF", (9,), f"X2/Y{n}/SLICEA.FF0") for n in range(20)}
-    placed["ram"] = _cell("DP16KD", (3,), "X4/Y25/EBR0")
-    placed["sum"] = _cell("TRELLIS_FF", (3,), "X40/Y36/SLICEA.FF0")
-    cells = {name: _cell(cell["type"]) for name, cell in placed.items()}
-    netlist = _netlist(tmp_path / "top.json", cells)
-    pinned = tmp_path / "pinned.json"
-    device = DEVICES["ecp5-25f"]
-    pin_hard_blocks(netlist, _netlist(tmp_path / "placed.json", placed), device, pinned)
-    sites = {
-        name: cell["attributes"].get("BEL") for name, cell in read_netlist(pinned).cells.items()
+def test_luts_stand_for_blocks_in_a_draft(tmp_path: Path) -> None:
+    product = _cell("MULT18X18D", (1, 2, 3, 4, 5))
+    product["port_directions"] = {str(n): "output" if n > 3 else "input" for n in range(1, 6)}
+    product["connections"]["CLK0"] = [9]
+    product["port_directions"]["CLK0"] = "input"
+    cells = {"dsp": product, "sum": _cell("TRELLIS_FF", (4, 9))}
+    netlist, draft = _netlist(tmp_path / "top.json", cells), tmp_path / "draft.json"
+    write_draft(netlist, draft)
+    found = read_netlist(draft).cells
+    # Nothing reads wire 5; a clock says nothing about a place.
+    assert set(found) == {"dsp.stand_in_0", "sum"}
+    assert found["sum"] == cells["sum"]
+    pins = found["dsp.stand_in_0"]["connections"]
+    assert pins == {"A": [1], "B": [2], "C": [3], "D": [1], "Z": [4]}
+
+
+def test_a_block_goes_to_the_site_next_to_its_luts(tmp_path: Path) -> None:
+    blocks = {name: _cell("MULT18X18D") for name in ("right", "left", "lonely")}
+    netlist = _netlist(tmp_path / "top.json", blocks | {"ram": _cell("DP16KD")})
+    tiles = {"right": [(63, 20), (64, 12), (64, 20)], "left": [(23, 20)], "ram": [(39, 36)]}
+    luts = {
+        f"{block}.stand_in_{number}": _cell("TRELLIS_COMB", (), f"X{x}/Y{y}/SLICEA.COMB0")
+        for block, places in tiles.items()
+        for number, (x, y) in enumerate(places)
     }
-    assert sites["far"] == "X64/Y13/MULT18_4"
-    assert sites["near"] == "X23/Y13/MULT18_1"
-    assert sites["lonely"] == "X4/Y13/MULT18_0"
-    assert sites["ram"] == "X39/Y37/EBR3"
-    assert sites["sum"] is None
+    drafted, pinned = _netlist(tmp_path / "drafted.json", luts), tmp_path / "pinned.json"
+    pin_hard_blocks(netlist, drafted, DEVICES["ecp5-25f"], pinned)
+    cells = read_netlist(pinned).cells
+    assert {name: cell["attributes"].get("BEL") for name, cell in cells.items()} == {
+        "right": "X64/Y13/MULT18_4",
+        "left": "X23/Y13/MULT18_1",
+        "lonely": None,
+        "ram": "X39/Y37/EBR3",
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=4))
