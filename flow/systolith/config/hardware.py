@@ -13,6 +13,7 @@ from systolith.devices import (
     DEVICES,
     Budget,
     Device,
+    Family,
     Part,
     Resources,
     ToolSource,

@@ -147,7 +147,8 @@ def _top_cells(content: Mapping[str, Any]) -> dict[str, Cell]:
 
 def _stand_ins(name: str, block: Cell, ends: Mapping[int | str, int]) -> Iterator[tuple[str, Any]]:
     """Make the LUTs of a block; `ends` counts the pins on each wire."""
-    inputs, outputs = [], []
+    inputs: list[int | str] = []
+    outputs: list[int | str] = []
     for pin, wires in block["connections"].items():
         connected = [wire for wire in wires if isinstance(wire, int)]
         if block["port_directions"][pin] == "output":
@@ -156,9 +157,9 @@ def _stand_ins(name: str, block: Cell, ends: Mapping[int | str, int]) -> Iterato
             inputs += connected
     for number, output in enumerate(outputs):
         first = number * len(LUT_PINS)
-        read = [inputs[(first + n) % len(inputs)] for n in range(len(LUT_PINS))] if inputs else []
-        pins: dict[str, list[int | str]] = {
-            pin: [wire] for pin, wire in zip(LUT_PINS, read or ["0"] * len(LUT_PINS), strict=True)
+        pins = {
+            pin: [inputs[(first + place) % len(inputs)] if inputs else "0"]
+            for place, pin in enumerate(LUT_PINS)
         }
         yield (
             f"{name}{STAND_IN}{number}",
