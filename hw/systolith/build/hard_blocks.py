@@ -83,7 +83,7 @@ SITES: Mapping[str, Sites] = {
 """By device. A 12F is a 25F inside."""
 
 
-def write_draft(netlist: Path, draft: Path) -> None:
+def write_draft(netlist: Path, draft: Path) -> bool:
     """Write a netlist in which LUTs stand for multipliers and block RAMs.
 
     A block has one LUT for each output that is read; its inputs are shared out to their pins.
@@ -94,16 +94,25 @@ def write_draft(netlist: Path, draft: Path) -> None:
         From synthesis.
     draft : Path
         File to write.
+
+    Returns
+    -------
+    bool
+        Whether there are any such blocks; if not, nothing is written.
     """
     content = json.loads(netlist.read_bytes())
     cells = _top_cells(content)
     ends = Counter(
         wire for cell in cells.values() for wires in cell["connections"].values() for wire in wires
     )
-    for name in [name for name, cell in cells.items() if cell["type"] in HARD]:
+    blocks = [name for name, cell in cells.items() if cell["type"] in HARD]
+    if not blocks:
+        return False
+    for name in blocks:
         block = cells.pop(name)
         cells.update(_stand_ins(name, block, ends))
     write_text(draft, json.dumps(content))
+    return True
 
 
 def pin_hard_blocks(netlist: Path, placed: Path, device: Device, pinned: Path) -> None:
@@ -128,6 +137,7 @@ def pin_hard_blocks(netlist: Path, placed: Path, device: Device, pinned: Path) -
         # A block that nothing reads can be anywhere.
         names = [name for name, cell in cells.items() if cell["type"] == kind and name in centers]
         sites = list(SITES[device.name].of(kind))
+        names = names[: len(sites)]  # nextpnr says that a design is too large
         chosen = _nearest([centers[name] for name in names], sites)
         for name, site in zip(names, chosen, strict=True):
             cells[name]["attributes"]["BEL"] = site

@@ -51,7 +51,8 @@ def place_and_route(
 ) -> PlacementReport:
     """Place and route a netlist, whether or not the design reaches the clock.
 
-    The static placer places twice: multipliers and block RAMs are pinned in between.
+    The static placer places a design with multipliers or block RAMs twice, see
+    :mod:`systolith.build.hard_blocks`.
 
     Writes ``seed{N}.{router}.report.json``, ``.placed.json`` and ``.log`` beside the netlist, and
     the files that :func:`pack` reads. An error leaves none of them but the log.
@@ -135,8 +136,7 @@ def place_and_route(
     report.unlink(missing_ok=True)
     source = netlist
     try:
-        if placer == "static":
-            write_draft(netlist, draft)
+        if placer == "static" and write_draft(netlist, draft):
             run(draft, f"{name}.draft.log", "--no-route", "--write", drafted.name)
             pin_hard_blocks(netlist, drafted, part.device, pinned)
             source = pinned

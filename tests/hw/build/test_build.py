@@ -80,6 +80,7 @@ def test_a_bitstream_is_made_once(tmp_path: Path) -> None:
     last = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.log")}
     assert {name for name in after if after[name] != last[name]} == {
         "pack.log",
+        "seed2.router1.draft.log",
         "seed2.router1.log",
     }
 

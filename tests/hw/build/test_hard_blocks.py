@@ -53,13 +53,15 @@ def test_luts_stand_for_blocks_in_a_draft(tmp_path: Path) -> None:
     product["port_directions"]["CLK0"] = "input"
     cells = {"dsp": product, "sum": _cell("TRELLIS_FF", (4, 9))}
     netlist, draft = _netlist(tmp_path / "top.json", cells), tmp_path / "draft.json"
-    write_draft(netlist, draft)
+    assert write_draft(netlist, draft)
     found = read_netlist(draft).cells
     # Nothing reads wire 5; a clock says nothing about a place.
     assert set(found) == {"dsp.stand_in_0", "sum"}
     assert found["sum"] == cells["sum"]
     pins = found["dsp.stand_in_0"]["connections"]
     assert pins == {"A": [1], "B": [2], "C": [3], "D": [1], "Z": [4]}
+    assert not write_draft(draft, tmp_path / "again.json")
+    assert not (tmp_path / "again.json").exists()
 
 
 def test_a_block_goes_to_the_site_next_to_its_luts(tmp_path: Path) -> None:
