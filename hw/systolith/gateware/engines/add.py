@@ -12,7 +12,7 @@ from systolith.gateware.parameters import ParameterMemory
 from systolith.gateware.primitives import multiply
 from systolith.gateware.requantizing.twice_rounded import round_once, round_shifted
 from systolith.network import Add, Rounding
-from systolith.plan import AddPlan, zeros_at_end
+from systolith.plan import AddPlan, multiplier_latency, zeros_at_end
 
 __all__ = ["AddEngine"]
 
@@ -65,16 +65,25 @@ class AddEngine(PairEngine):
         """Multiply an input; if the layer has shifts, shift and round it, in two registers."""
         shifts = self.layer.shifts
         if shifts is None:
-            return multiply(platform, m, f"multiplier_{name}", centred, Value.cast(multiplier))
+            return self._multiply(platform, m, name, centred, multiplier)
         left = self.layer.left_shift
         if isinstance(multiplier, int):
             # Zeros at the end of a constant take no multiplier.
             zeros = zeros_at_end(multiplier)
             multiplier, left = multiplier >> zeros, left + zeros
-        product = multiply(platform, m, f"multiplier_{name}", centred, Value.cast(multiplier))
+        product = self._multiply(platform, m, name, centred, multiplier)
         product, rounding = product.shift_left(left), self.layer.requantize.rounding
         if rounding is Rounding.TFLITE:
             product = round_once(product, shifts[number])
         product = delay_payload(m, product, 1, f"once_{name}")
         rounded = round_shifted(product, shifts[number], rounding)
         return delay_payload(m, rounded, 1, f"rounded_{name}")
+
+    def _multiply(
+        self, platform: object, m: Module, name: str, centred: Value, multiplier: Value | int
+    ) -> Value:
+        """Multiply; the product of a narrow multiplier waits for that of a wide one."""
+        factor = Value.cast(multiplier)
+        product = multiply(platform, m, f"multiplier_{name}", centred, factor)
+        early = self.plan.multiply_latency - multiplier_latency(len(centred), len(factor))
+        return delay_payload(m, product, early, f"product_{name}")

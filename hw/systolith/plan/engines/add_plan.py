@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from systolith.network import ADDED_MULTIPLIER_BITS
 from systolith.plan.engines.pair_plan import PairPlan
-from systolith.plan.sizes.latency import MULTIPLIER_LATENCY, ROUNDED_LATENCY, SUM_LATENCY
+from systolith.plan.sizes.latency import ROUNDED_LATENCY, SUM_LATENCY, multiplier_latency
 
 __all__ = ["AddPlan"]
 
@@ -35,7 +35,12 @@ class AddPlan(PairPlan):
         return self.input_shifts is not None
 
     @property
+    def multiply_latency(self) -> int:
+        """Cycles from a pair of transfers to both products."""
+        return multiplier_latency(*self.factor_bits)
+
+    @property
     def operand_latency(self) -> int:
         """Cycles from a pair of transfers to its sum."""
         rounded = ROUNDED_LATENCY if self.rounds_inputs else 0
-        return MULTIPLIER_LATENCY + rounded + SUM_LATENCY
+        return self.multiply_latency + rounded + SUM_LATENCY
