@@ -148,5 +148,5 @@ def test_a_placement_that_fails_ends_the_others(
     assert _until(lambda: not any(map(_alive, pids)), 5.0)
     assert not list(tmp_path.glob("seed*.key"))
     assert {path.name for path in tmp_path.glob("seed*.log")} <= {
-        f"seed{n}.router1.log" for n in (1, 2, 3)
+        f"seed{n}.router1.{log}" for n in (1, 2, 3) for log in ("draft.log", "log")
     }

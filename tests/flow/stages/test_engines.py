@@ -11,12 +11,13 @@ from systolith.plan import PlanError
 from systolith.stages.hardware.engines import narrow_multipliers, plan_engines
 from tests.support.networks import small_network
 
-WIDE = (1 << 24) - 3
+WIDE = (1 << 31) - 3
+SURPLUS = 31 - 18
 
 
 def _with_multipliers(multiplier: int) -> IntegerNetwork:
     network = small_network()
-    spec = Requantize(multiplier=np.array([multiplier]), shift=np.array([30]))
+    spec = Requantize(multiplier=np.array([multiplier]), shift=np.array([37]))
     layers = tuple(
         replace(layer, requantize=spec) if isinstance(layer, Conv2d | Linear) else layer
         for layer in network.layers
@@ -29,8 +30,8 @@ def test_wide_multipliers_become_18_bits() -> None:
     assert narrow is not None
     for layer in narrow.layers:
         if isinstance(layer, Conv2d | Linear):
-            assert layer.requantize.multiplier.tolist() == [WIDE >> 6]
-            assert layer.requantize.shift.tolist() == [24]
+            assert layer.requantize.multiplier.tolist() == [WIDE >> SURPLUS]
+            assert layer.requantize.shift.tolist() == [37 - SURPLUS]
 
 
 def test_narrow_ones_stay() -> None:
@@ -50,7 +51,7 @@ def _least(network: IntegerNetwork) -> int:
 
 
 def test_the_remedy_is_named_only_where_it_helps() -> None:
-    wide, narrow = _with_multipliers(WIDE), _with_multipliers(WIDE >> 6)
+    wide, narrow = _with_multipliers(WIDE), _with_multipliers(WIDE >> SURPLUS)
     enough = _least(narrow)
     assert enough < _least(wide)
     with pytest.raises(PlanError, match="it fits: import the model with --multiplier-bits 18"):
