@@ -139,7 +139,11 @@ def macs_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor)
 
 
 def parameters_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor) -> KeptCost:
-    """Parameters, as a function of how many units of each group are kept."""
+    """Parameters, as a function of how many units of each group are kept.
+
+    Exact if all units of a group have as many channels as each other in every module; a grouped
+    convolution behind a wider one can make them uneven, and then this is an average.
+    """
     widths, layers = _widths(groups), count_costs(model, images).layers
     weights = {
         name: module.weight.numel()
