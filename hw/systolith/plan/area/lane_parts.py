@@ -11,6 +11,7 @@ from systolith.plan.area.parts import (
 )
 from systolith.plan.area.requantizer_parts import (
     FIRST_SHIFT,
+    partial_registers,
     partial_sum_adders,
     requantizer_parts,
 )
@@ -43,7 +44,7 @@ def addition_parts(plan: AddPlan, reloadable: bool) -> LutsAndFlipFlops:
     for number, tensor in enumerate(plan.inputs):
         act, factor = tensor.type.bits, plan.factor_bits[number]
         adders += partial_sum_adders(act, factor)
-        registers += [act + factor]
+        registers += [act + factor, *partial_registers(act, factor)]
         if plan.input_shifts is not None:
             dropped = max(plan.input_shifts[number] - 1 - plan.left_shift, 0)
             kept = max(act + factor - dropped, 1)

@@ -22,7 +22,7 @@ from systolith.plan.sizes.partial_products import partial_products
 from systolith.plan.sizes.requantizer_plan import RequantizerPlan
 from systolith.plan.sizes.threshold_search import ThresholdSearch
 
-__all__ = ["partial_sum_adders", "requantizer_parts", "search_of"]
+__all__ = ["partial_registers", "partial_sum_adders", "requantizer_parts", "search_of"]
 
 FIRST_SHIFT = 31
 """Bits that the first of TFLite's two roundings drops."""
@@ -62,6 +62,14 @@ def partial_sum_adders(first: int, second: int) -> list[int]:
     return [first + second - part.place for part in partial_products(first, second)[1:]]
 
 
+def partial_registers(first: int, second: int, dropped: int = 0) -> list[int]:
+    """Widths of the registers of partial products, if there are several; low bits are dropped."""
+    products = partial_products(first, second)
+    if len(products) == 1:
+        return []
+    return [part.width - max(dropped - part.place, 0) for part in products]
+
+
 def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipFlops:
     """Count adders, shift and clamp, and the registers between them.
 
@@ -74,12 +82,9 @@ def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipF
     registers = [plan.sum_bits, kept, whole, plan.output_bits]
     if plan.scale_bits:
         adders += partial_sum_adders(plan.factor_bits, plan.scale_bits)
-        registers += [kept]
-        products = partial_products(plan.factor_bits, plan.scale_bits)
-        if len(products) > 1:
-            dropped = max(plan.least_shift - 1, 0)
-            registers += [part.width - max(dropped - part.place, 0) for part in products]
-        for part in products:
+        dropped = max(plan.least_shift - 1, 0)
+        registers += [kept, *partial_registers(plan.factor_bits, plan.scale_bits, dropped)]
+        for part in partial_products(plan.factor_bits, plan.scale_bits):
             if part.in_luts:
                 sums = lut_product_sums(max(part.bits), min(part.bits))
                 multiplied += sums
