@@ -14,6 +14,7 @@ if "--version" in words:
     sys.exit()
 value = lambda name: words[words.index(name) + 1]
 if "--no-route" in words:
+    print("Info:     TRELLIS_COMB:  {draft_luts}/  100   90%")
     open(value("--write"), "w").write(open(value("--json")).read())
     sys.exit()
 seed, router = value("--seed"), value("--router")
@@ -41,6 +42,7 @@ if "-V" in sys.argv:
 netlist = re.search(r"write_json (\\S+);", sys.argv[-1])[1]
 cell = {{"type": "LUT4", "port_directions": {{}}, "connections": {{}}}}
 cells = {{str(number): cell for number in range({cells})}}
+cells[str({cells} - 1)] = cell | {{"type": "{last}", "parameters": {{}}, "attributes": {{}}}}
 top = {{"attributes": {{"top": "1"}}, "ports": {{}}, "cells": cells}}
 open(netlist, "w").write(json.dumps({{"modules": {{"top": top}}}}))
 open("synthesis.log", "w").write("Yosys {version}")
@@ -65,6 +67,8 @@ def write_native_tools(
     *,
     version: str = "0.99",
     cells: int = 10,
+    draft_luts: int = 90,
+    hard: bool = False,
 ) -> Path:
     """Write programs for ECP5 under their native names.
 
@@ -78,9 +82,15 @@ def write_native_tools(
         Of Yosys and nextpnr.
     cells : int
         Of each netlist.
+    draft_luts : int
+        LUTs that a draft takes, of 100.
+    hard : bool
+        Whether the last cell of each netlist is a multiplier.
     """
     given = json.dumps(dict(clocks or {}))
-    write_program(folder / "yosys", YOSYS.format(version=version, cells=cells))
-    write_program(folder / "nextpnr-ecp5", NEXTPNR.format(version=version, clocks=given))
+    last = "MULT18X18D" if hard else "LUT4"
+    write_program(folder / "yosys", YOSYS.format(version=version, cells=cells, last=last))
+    nextpnr = NEXTPNR.format(version=version, clocks=given, draft_luts=draft_luts)
+    write_program(folder / "nextpnr-ecp5", nextpnr)
     write_program(folder / "ecppack", PACKER)
     return folder

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -137,9 +138,11 @@ def place_and_route(
     source = netlist
     try:
         if placer == "static" and write_draft(netlist, draft):
-            run(draft, f"{name}.draft.log", "--no-route", "--write", drafted.name)
-            pin_hard_blocks(netlist, drafted, part.device, pinned)
-            source = pinned
+            # A device that is nearly full has no room for a draft; then blocks stay free.
+            with suppress(TooLargeError):
+                run(draft, f"{name}.draft.log", "--no-route", "--write", drafted.name)
+                pin_hard_blocks(netlist, drafted, part.device, pinned)
+                source = pinned
         run(source, f"{name}.log", "--report", report.name, "--write", f"{name}.placed.json")
     except BaseException:
         for path in folder.glob(f"{name}.*"):

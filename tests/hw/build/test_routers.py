@@ -24,13 +24,21 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     tools = tmp_path / "tools"
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
-    def run(clocks: dict[str, float], *, cells: int = 10, **options: object) -> BuildResult:
-        write_native_tools(tools, clocks, cells=cells)
+    def run(
+        clocks: dict[str, float], *, cells: int = 10, draft_luts: int = 90, **options: object
+    ) -> BuildResult:
+        write_native_tools(tools, clocks, cells=cells, draft_luts=draft_luts, hard=True)
         call = partial(build_bitstream, "module m; endmodule", "m", PART, tmp_path / "out")
         result: BuildResult = partial(call, tools=ToolSource.NATIVE, freq_mhz=100, **options)()
         return result
 
     return run
+
+
+@pytest.mark.parametrize("luts", [90, 101])
+def test_a_draft_without_room_is_left_out(build: Build, tmp_path: Path, luts: int) -> None:
+    assert build({"1 router1": 120.0}, draft_luts=luts).median_mhz == 120
+    assert (tmp_path / "out" / "seed1.router1.draft.log").exists()
 
 
 def _calls(folder: Path) -> list[str]:
