@@ -19,7 +19,7 @@ import numpy as np
 from ortools.graph.python.linear_sum_assignment import SimpleLinearSumAssignment
 
 from systolith.build.netlist import Cell, read_netlist
-from systolith.build.placement import place_of
+from systolith.build.placement import place_of, tile_of
 from systolith.devices import Device
 from systolith.foundation import write_text
 
@@ -201,7 +201,7 @@ def _nearest(places: Sequence[Place], sites: Sequence[str]) -> list[str]:
 
     Empty places, of no cost, take the sites that are left.
     """
-    targets = np.array([_tile(site) for site in sites])
+    targets = np.array([tile_of(site) for site in sites])
     costs = np.zeros((len(sites), len(sites)), dtype=np.int64)
     if places:
         distances = np.abs(np.array(places)[:, None] - targets[None]).sum(axis=2)
@@ -211,9 +211,3 @@ def _nearest(places: Sequence[Place], sites: Sequence[str]) -> list[str]:
     assignment.add_arcs_with_cost(left.ravel(), right.ravel(), costs.ravel())
     assert assignment.solve() == assignment.OPTIMAL
     return [sites[assignment.right_mate(number)] for number in range(len(places))]
-
-
-def _tile(site: str) -> tuple[int, int]:
-    """Return column and row of a site."""
-    x, y, _ = site.split("/")
-    return int(x[1:]), int(y[1:])

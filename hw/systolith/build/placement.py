@@ -9,7 +9,7 @@ from pathlib import Path
 from systolith.build.cells import TAKES, CellCounts, count_cells, engines_of
 from systolith.build.netlist import Cell, Netlist, read_netlist
 
-__all__ = ["PlacedCell", "Placement", "Site", "place_of", "read_placement"]
+__all__ = ["PlacedCell", "Placement", "Site", "place_of", "read_placement", "tile_of"]
 
 PLACE = re.compile(r"X(\d+)/?Y(\d+)/")
 
@@ -113,5 +113,10 @@ def _placed_cells(netlist: Netlist) -> list[PlacedCell]:
 
 def place_of(cell: Cell) -> tuple[int, int] | None:
     """Return column and row of a cell's tile; None if it is not placed."""
-    place = PLACE.match(cell["attributes"].get("NEXTPNR_BEL", ""))
+    return tile_of(cell["attributes"].get("NEXTPNR_BEL", ""))
+
+
+def tile_of(site: str) -> tuple[int, int] | None:
+    """Return column and row of a site, by nextpnr's name of it; None if it is no name of a site."""
+    place = PLACE.match(site)
     return None if place is None else (int(place[1]), int(place[2]))

@@ -85,9 +85,9 @@ def _assign(line: str, register: str) -> str:
 def select_parts(module: str) -> str:
     """Select a part of a word where Yosys shifts the whole word.
 
-    ``data >> index * 8``, of which 8 bits are used, becomes ``data[place +: 8]`` if no index
-    exceeds the word. Simulators shift all bits of a word, and a shift of 512 bits takes more than
-    100 instructions.
+    If only the lowest 8 bits of ``data >> index * 8`` are used, and no index exceeds the word,
+    ``data[place +: 8]`` takes its place. Simulators shift all bits of a word, and a shift of 512
+    bits takes more than 100 instructions.
 
     Parameters
     ----------

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from systolith.prune.filters import ChannelGroup
+
 IMAGES = (3, 2, 8, 8)
 
 
@@ -30,6 +32,13 @@ def integers(model: nn.Module, seed: int = 0) -> nn.Module:
 
 def images(seed: int = 0) -> Tensor:
     return _draw(torch.empty(IMAGES), torch.Generator().manual_seed(seed)).double()
+
+
+def bare_group(name: str, size: int) -> ChannelGroup:
+    """Make a group of units that no module has; budgets and scores need no more."""
+    return ChannelGroup(
+        name=name, size=size, producers=(), gated=(), consumers=(), outputs={}, inputs={}
+    )
 
 
 def _draw(like: Tensor, generator: torch.Generator) -> Tensor:

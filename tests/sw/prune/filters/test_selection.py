@@ -10,7 +10,6 @@ from torch import nn
 
 from systolith.prune import PruneError
 from systolith.prune.filters import (
-    ChannelGroup,
     FilterBudget,
     divide_by_costs,
     find_channel_groups,
@@ -19,13 +18,7 @@ from systolith.prune.filters import (
     uniform_filters,
     unit_costs,
 )
-from tests.sw.prune.filters.small_models import NETWORKS, images
-
-
-def _group(name: str, size: int) -> ChannelGroup:
-    return ChannelGroup(
-        name=name, size=size, producers=(), gated=(), consumers=(), outputs={}, inputs={}
-    )
+from tests.sw.prune.filters.small_models import NETWORKS, bare_group, images
 
 
 def _cost(kept: Mapping[str, int]) -> float:
@@ -44,7 +37,7 @@ def _cost(kept: Mapping[str, int]) -> float:
 def test_equals_removing_one_by_one(
     values: list[list[int]], keep: float, fewest: int, lanes: int, costly: bool
 ) -> None:
-    groups = [_group(str(number), len(scores)) for number, scores in enumerate(values)]
+    groups = [bare_group(str(number), len(scores)) for number, scores in enumerate(values)]
     scores = {g.name: torch.tensor(s).float() for g, s in zip(groups, values, strict=True)}
     budget = FilterBudget(
         keep=keep, cost=_cost if costly else None, min_filters=fewest, multiple_of=lanes
@@ -89,7 +82,7 @@ def test_equals_removing_one_by_one(
 
 
 def test_one_sort_over_all_layers() -> None:
-    groups = [_group("a", 3), _group("b", 3)]
+    groups = [bare_group("a", 3), bare_group("b", 3)]
     scores = {"a": torch.tensor([9.0, 8.0, 7.0]), "b": torch.tensor([1.0, 2.0, 10.0])}
     masks = select_filters(groups, scores, FilterBudget(keep=4 / 6))
     assert masks["a"].tolist() == [True, True, True]
@@ -97,7 +90,7 @@ def test_one_sort_over_all_layers() -> None:
 
 
 def test_a_limit_stops_before_the_budget_is_met() -> None:
-    groups = [_group("a", 4)]
+    groups = [bare_group("a", 4)]
     scores = {"a": torch.tensor([1.0, 2.0, 3.0, 4.0])}
     kept = [
         int(select_filters(groups, scores, FilterBudget(keep=0.5), limit=limit)["a"].sum())
@@ -147,7 +140,7 @@ def test_units_that_cost_nothing_stay_and_those_that_left_do_not_return() -> Non
 
 
 def test_ties_go_to_what_comes_first() -> None:
-    groups = [_group("a", 2), _group("b", 2)]
+    groups = [bare_group("a", 2), bare_group("b", 2)]
     for name, keep in product("ab", (0.5, 0.75)):
         masks = select_filters(
             groups, {g.name: torch.ones(2) for g in groups}, FilterBudget(keep=keep)
@@ -162,7 +155,7 @@ def test_refuses_a_budget_that_limits_forbid() -> None:
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         select_filters(
-            [_group("a", 4)], {"a": torch.arange(4.0)}, FilterBudget(keep=0.25, multiple_of=2)
+            [bare_group("a", 4)], {"a": torch.arange(4.0)}, FilterBudget(keep=0.25, multiple_of=2)
         )
 
 
@@ -197,7 +190,7 @@ def test_refuses_scores_that_do_not_fit() -> None:
 
 
 def test_shares_of_layers_refuse_ratios_of_unknown_groups() -> None:
-    groups = [_group("a", 4), _group("b", 8)]
+    groups = [bare_group("a", 4), bare_group("b", 8)]
     assert uniform_filters(groups, FilterBudget(keep=1.0, ratios={"b": 0.5})) == {"a": 4, "b": 4}
     message = "^ratios must name a removable group of a, b, got 'c'$"
     with pytest.raises(PruneError, match=message):

@@ -28,13 +28,8 @@ from systolith.prune.filters import (
     uniform_filters,
     unit_costs,
 )
+from tests.sw.prune.filters.small_models import bare_group
 from tests.sw.prune.filters.training import IMAGES, network, optimizer_of, train
-
-
-def _group(name: str, size: int) -> ChannelGroup:
-    return ChannelGroup(
-        name=name, size=size, producers=(), gated=(), consumers=(), outputs={}, inputs={}
-    )
 
 
 def _chain(sizes: Mapping[str, int], pixels: list[int]) -> KeptCost:
@@ -69,7 +64,7 @@ def _select(
 def test_both_limits_are_met_and_one_within_a_portion(
     layers: list[tuple[int, int]], keep: tuple[float, float], lanes: int, seed: int
 ) -> None:
-    groups = [_group(str(place), size) for place, (size, _) in enumerate(layers)]
+    groups = [bare_group(str(place), size) for place, (size, _) in enumerate(layers)]
     sizes = {group.name: group.size for group in groups}
     costs = (_chain(sizes, [pixels for _, pixels in layers]), _chain(sizes, [1] * len(layers)))
     generator = torch.Generator().manual_seed(seed)
@@ -96,7 +91,7 @@ def test_both_limits_are_met_and_one_within_a_portion(
 
 def test_scores_are_divided_by_what_both_limits_count() -> None:
     # Each filter of `a` costs four MACs and a parameter, each of `b` a MAC and four parameters.
-    groups = [_group("a", 64), _group("b", 64)]
+    groups = [bare_group("a", 64), bare_group("b", 64)]
 
     def macs(kept: Mapping[str, int]) -> float:
         return 4 * kept.get("a", 64) + kept.get("b", 64)
@@ -163,7 +158,7 @@ def test_a_relaxed_budget_relaxes_every_limit() -> None:
 
 
 def test_every_limit_that_cannot_be_met_is_named() -> None:
-    groups = [_group("a", 8)]
+    groups = [bare_group("a", 8)]
     costs = (lambda kept: float(kept["a"]), lambda kept: 3.0 * kept["a"])
     least = "but with min_filters=4 and multiple_of=1 it is at least"
     message = (
