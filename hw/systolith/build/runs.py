@@ -92,9 +92,16 @@ class Runs:
             except BaseException as error:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
+                self._keep_finished(running)
                 if isinstance(error, KeyboardInterrupt):
                     error.add_note(describe_finished(self.reports))
                 raise
+
+    def _keep_finished(self, running: Mapping[Future[PlacementReport], Attempt]) -> None:
+        """Keep the results of attempts that ended before they were asked for."""
+        for future, attempt in running.items():
+            if not future.cancelled() and future.exception() is None:
+                self.reports[attempt] = future.result()
 
     def _limit_s(self, attempt: Attempt) -> float | None:
         return self.deadline.left_s(PATIENCE_S if attempt in self.replacements else math.inf)
