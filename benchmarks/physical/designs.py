@@ -3,15 +3,22 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.engine.networks import kept
+from benchmarks.engine.networks import NETWORKS, kept
 from systolith.devices import Part, find_part
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan, plan_network
 
-__all__ = ["DESIGNS", "PhysicalDesign"]
+__all__ = ["DESIGNS", "PLACEABLE", "PhysicalDesign", "find_network"]
 
 DIGITS = Path(__file__).parent / "networks" / "digits.json"
 """What ``systolith run examples/digits.toml`` makes, kept."""
+PLACEABLE = ("digits", *NETWORKS)
+"""Names of the networks that :func:`find_network` knows."""
+
+
+def find_network(name: str) -> IntegerNetwork:
+    """Load a network that was kept."""
+    return load(DIGITS) if name == "digits" else kept(name)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +59,11 @@ class PhysicalDesign:
     def plan(self) -> NetworkPlan:
         """Plan it within the device."""
         return plan_network(
-            self._network(),
+            find_network(self.network),
             budget=self.part.device.budget,
             cycles=self.cycles,
             reloadable=self.reloadable,
         )
-
-    def _network(self) -> IntegerNetwork:
-        return load(DIGITS) if self.network == "digits" else kept(self.network)[0]
 
 
 PACKED = "resnet8-1of4-4bit-shared2"

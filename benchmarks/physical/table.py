@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from systolith.build import find_tools
+from systolith.devices import find_part
+
 __all__ = ["array_rows", "model_rows", "network_rows"]
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,7 +33,7 @@ def array_rows() -> Iterator[str]:
         speed = found["part"].split()[2]
         yield (
             f"| {found['array']} | {speed} | {clocks} | {found['fmax_mhz_median']:.0f} | "
-            f"{used['TRELLIS_COMB']:,} | {used['TRELLIS_FF']:,} |"
+            f"{used['LUTs']:,} | {used['flip-flops']:,} |"
         )
 
 
@@ -46,8 +49,8 @@ def network_rows() -> Iterator[str]:
         if "network" not in found:
             continue
         yield (
-            f"| {found['network']} | {found['part']} | {used['TRELLIS_COMB']:,} | "
-            f"{found['luts_per_multiplier']:.0f} | {used['MULT18X18D']} | {used['DP16KD']} | "
+            f"| {found['network']} | {found['part']} | {used['LUTs']:,} | "
+            f"{found['luts_per_multiplier']:.0f} | {used['multipliers']} | {used['block RAMs']} | "
             f"{_clock(found)} | {found['cycles_per_frame']:,} | "
             f"{found['frames_per_second']:,} | {found['frames_per_second_and_dsp']:.1f} |"
         )
@@ -57,10 +60,11 @@ def network_rows() -> Iterator[str]:
 
 
 def _clock(found: Mapping[str, Any]) -> str:
-    """Describe the clock of the best seed, and the median of several."""
+    """Describe the clock of the best seed, the median of several, and what it leaves out."""
     clocks = found["fmax_mhz"].values()
     several = f", median of {len(clocks)} seeds {found['fmax_mhz_median']:.1f}"
-    return f"{max(clocks):.1f} MHz{several if len(clocks) > 1 else ''}"
+    untimed = f" without {found['untimed']}" if found.get("untimed") else ""
+    return f"{max(clocks):.1f} MHz{several if len(clocks) > 1 else ''}{untimed}"
 
 
 def model_rows(designs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -83,5 +87,8 @@ def model_rows(designs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Read a result, and count its resources by the names that all families share."""
     found = json.loads(path.read_text())
-    return found, found["used"]
+    device = find_part(found["part"].split()[0]).device
+    uses = find_tools(device).uses(device, found["used"])
+    return found, {use.name: use.used for use in uses}

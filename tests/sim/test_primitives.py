@@ -18,7 +18,11 @@ from systolith.gateware import GatedSum, Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
 from tests.support.slow import first_few
 
-FILES = {Technology.ECP5: ("ecp5.v", "ecp5_fabric.v"), Technology.GOWIN: ("gowin.v",)}
+FILES = {
+    Technology.ECP5: ("ecp5.v", "ecp5_fabric.v"),
+    Technology.GOWIN: ("gowin.v",),
+    Technology.NEXUS: ("nexus.v",),
+}
 CELLS = {
     technology: "".join(files("systolith.netlist").joinpath(name).read_text() for name in names)
     for technology, names in FILES.items()
@@ -198,6 +202,8 @@ BREAKS = [
     (Technology.ECP5, _memories, "read_register : read;", "read : read;"),
     (Technology.ECP5, _memories, "WIDTH_A == 36 && ada[2]", "WIDTH_A == 36 && ada[2] && ada[4]"),
     (Technology.GOWIN, _multipliers, "product = a * b", "product = a * b + 1"),
+    (Technology.NEXUS, _multipliers, "product = a * b", "product = a * b + 1"),
+    (Technology.NEXUS, _multipliers, "SIGNEDB & B[17]", "B[17]"),
     (Technology.GOWIN, _multipliers, "BSIGN & B[17]", "1'b0"),
     (Technology.GOWIN, _multipliers, "PIPE_REG ? pipe_register : product", "product"),
 ]

@@ -112,6 +112,8 @@ def render_timing(report: Report, folder: Path) -> str:
     if report.build is None or (placed := report.build.placed) is None:
         return ""
     parts = [_clocks(placed)]
+    if placed.untimed:
+        parts.append(f"<p>These clocks leave out {escape(placed.untimed)}.</p>")
     if placed.critical_path:
         parts.append(f"<p>Critical path: <code>{escape(placed.critical_path)}</code></p>")
     parts.append(f"<p>Routed by {escape(describe_routing(placed))}.</p>")

@@ -207,6 +207,8 @@ class PlacedClock:
         Seeds and routers that had no result when the time was over.
     tools : tuple of mapping
         Name and version of each program that ran, and whether it was on PATH instead of a wheel.
+    untimed : str or None
+        Paths that the clocks leave out.
     frames_per_second, frames_per_second_at_target : float
         At the best clock, and at the required one.
     available : mapping of str to int
@@ -232,6 +234,7 @@ class PlacedClock:
     routes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unfinished: tuple[str, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
+    untimed: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the keys of the section ``build`` that only a placed design has."""

@@ -276,6 +276,8 @@ def _add_clock(table: FittedTable, placed: PlacedClock) -> None:
     if seeds > 1:
         reached.append(f" (best of {seeds} seeds; median {placed.fmax_mhz_median:.1f} MHz)")
     table.add_row("clock", reached)
+    if placed.untimed:
+        table.add_row("clock leaves out", Text(placed.untimed, "bold yellow"))
     table.add_row("routed by", describe_routing(placed))
     if placed.unfinished:
         table.add_row("out of time", Text("; ".join(placed.unfinished), "bold yellow"))

@@ -15,6 +15,7 @@ from systolith.emit.meaning import MEANING, MEANING_FILES, Meaning, read_meaning
 from systolith.emit.network import (
     TOP,
     design_files,
+    emit_alone,
     emit_verilog,
     input_stream,
     output_streams,
@@ -33,6 +34,7 @@ __all__ = [
     "StreamPort",
     "board_config",
     "design_files",
+    "emit_alone",
     "emit_board",
     "emit_shell",
     "emit_verilog",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from systolith.devices import Constraints, Part, variants_of
 from systolith.emit.design import Design, StreamPort
 from systolith.emit.header import format_header
 from systolith.emit.load import load_bytes
@@ -12,11 +13,19 @@ from systolith.emit.meaning import Meaning
 from systolith.emit.page import LINT, PAGE, format_page, lint_waivers
 from systolith.emit.verilog import to_verilog
 from systolith.foundation import replacing
-from systolith.gateware import PinWrapper, Pipeline, Technology
+from systolith.gateware import PinWrapper, Pipeline, Technology, technology_for
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, signal_name, source_of
 
-__all__ = ["TOP", "design_files", "emit_verilog", "input_stream", "output_streams", "write_design"]
+__all__ = [
+    "TOP",
+    "design_files",
+    "emit_alone",
+    "emit_verilog",
+    "input_stream",
+    "output_streams",
+    "write_design",
+]
 
 TOP = "systolith_top"
 MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
@@ -51,6 +60,22 @@ def emit_verilog(
     """
     pipeline = Pipeline(plan)
     return to_verilog(PinWrapper(pipeline) if enclosed else pipeline, top, technology)
+
+
+def emit_alone(plan: NetworkPlan, part: Part) -> tuple[str, Constraints]:
+    """Generate the Verilog of a whole network for a part without a board.
+
+    Returns
+    -------
+    verilog : str
+        Top module :data:`TOP`, enclosed if the part has too few pins.
+    constraints : Constraints
+        Its pins, if the tools cannot choose them.
+    """
+    pins = variants_of(part.device).alone
+    technology = technology_for(part.device.family)
+    verilog = emit_verilog(plan, technology=technology, enclosed=pins is not None)
+    return verilog, Constraints(pins=pins or {})
 
 
 def write_design(

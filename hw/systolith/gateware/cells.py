@@ -22,11 +22,17 @@ class Technology(Enum):
     """Cells of a Lattice ECP5: EHXPLLL, MULT18X18D, DP16KD."""
     GOWIN = "gowin"
     """Cells of a Gowin GW1N or GW2A: rPLL, MULT9X9, MULT18X18; memories are plain Verilog."""
+    NEXUS = "nexus"
+    """Cells of a Lattice CrossLink-NX: MULT18X18; memories are plain Verilog."""
 
 
 def technology_for(family: Family) -> Technology:
     """Choose the cells for a family of devices."""
-    technologies = {Family.ECP5: Technology.ECP5, Family.GOWIN: Technology.GOWIN}
+    technologies = {
+        Family.ECP5: Technology.ECP5,
+        Family.GOWIN: Technology.GOWIN,
+        Family.NEXUS: Technology.NEXUS,
+    }
     return technologies.get(family, Technology.GENERIC)
 
 

@@ -14,6 +14,7 @@ from systolith.devices import DEVICES, Constraints, Device, Family, find_part, v
 from systolith.emit import to_verilog
 from systolith.gateware import Multiplier, PinWrapper, RegisteredRam, technology_for
 from systolith.plan import MemoryKind
+from systolith.plan.sizes.partial_products import count_multipliers
 from tests.support.slow import first_few
 
 PLACED = [device for device in DEVICES.values() if find_tools(device).nextpnr]
@@ -111,6 +112,18 @@ endmodule
         build_bitstream(chains, "top", part, tmp_path, freq_mhz=10, constraints=pins)
     assert not list(tmp_path.glob("*.fs"))
     assert not list(tmp_path.glob("seed*.key"))
+
+
+@pytest.mark.parametrize(("width", "planned"), [(17, 1), (21, 1), (26, 2)])
+def test_wide_products_take_the_planned_multipliers(
+    width: int, planned: int, tmp_path: Path
+) -> None:
+    product = Multiplier(signed(width), signed(16))
+    assert count_multipliers(width, 16) == planned
+    verilog = to_verilog(product, "product", technology_for(Family.NEXUS))
+    cells = estimate_cells(verilog, "product", DEVICES["lifcl-17"], tmp_path)
+    multipliers = {kind: count for kind, count in cells.items() if kind.startswith("MULT")}
+    assert multipliers == {"MULT18X18": planned}
 
 
 @pytest.mark.parametrize("device", _one_of_each_first(ESTIMATED), ids=lambda device: device.name)

@@ -15,8 +15,8 @@ from systolith.build import (
     read_placement,
 )
 from systolith.config import BuildSection
-from systolith.devices import Constraints, Part, find_board, variants_of
-from systolith.emit import BOARD_TOP, TOP, emit_board, emit_verilog
+from systolith.devices import Part, find_board
+from systolith.emit import BOARD_TOP, TOP, emit_alone, emit_board, emit_verilog
 from systolith.foundation import Progress, ProgressCallback
 from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
@@ -100,10 +100,7 @@ def _place(
         constraints = board.constraints
         verilog = emit_board(plan, board, clock_mhz=clock_mhz, baud=section.baud)
     else:
-        alone = variants_of(part.device).alone
-        constraints = Constraints(pins=alone or {})
-        technology = technology_for(part.device.family)
-        verilog = emit_verilog(plan, technology=technology, enclosed=alone is not None)
+        verilog, constraints = emit_alone(plan, part)
     placed = build_bitstream(
         verilog,
         choose_top(section),
@@ -136,7 +133,10 @@ def _place(
         [folder / name for name in PICTURES],
     )
     rows = utilization_rows(plan, placement.counts)
-    return {**_summarize(placed, plan), "engines": [asdict(row) for row in rows]}
+    return {
+        **_summarize(placed, plan, find_tools(part.device).untimed),
+        "engines": [asdict(row) for row in rows],
+    }
 
 
 def _routes(placed: BuildResult) -> dict[str, dict[str, float]]:
@@ -147,7 +147,7 @@ def _routes(placed: BuildResult) -> dict[str, dict[str, float]]:
     return routes
 
 
-def _summarize(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
+def _summarize(placed: BuildResult, plan: NetworkPlan, untimed: str | None) -> Mapping[str, Any]:
     """Return clocks, frames per second and cells of a placed design."""
     best = placed.best
     return {
@@ -170,5 +170,6 @@ def _summarize(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
         "used": dict(best.used),
         "available": dict(best.available),
         "critical_path": best.path.words() if best.path else None,
+        "untimed": untimed,
         "bitstream": placed.bitstream.name if placed.bitstream else None,
     }

@@ -6,6 +6,7 @@ one. A 9 x 9 bit multiplier is half of an 18 x 18 bit one.
 
 from fractions import Fraction
 
+from systolith.build.families.output_registers import absorb_registers
 from systolith.build.families.tools import FamilyTools, NextPnr
 from systolith.devices import Constraints, Device, Part
 
@@ -60,5 +61,7 @@ GOWIN = FamilyTools(
         ),
         bitstream=".fs",
     ),
+    finish=absorb_registers,
+    untimed="paths into and out of multipliers",
 )
 """Yosys, nextpnr-himbaechel and Apicula."""

@@ -82,12 +82,15 @@ class FamilyTools:
         None if no open tool places on the family: then there are estimates only.
     finish : callable, optional
         Repairs the netlist, a JSON file, where synthesis and placement disagree.
+    untimed : str, optional
+        Paths that the reported clock leaves out, because nextpnr knows no delays for them.
     """
 
     synthesis: Callable[[Device], list[str]]
     cells: Mapping[str, Mapping[str, Fraction]]
     nextpnr: NextPnr | None = None
     finish: Callable[[Path], None] | None = None
+    untimed: str | None = None
 
     @property
     def programs(self) -> tuple[str, ...]:

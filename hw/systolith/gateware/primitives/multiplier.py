@@ -67,7 +67,11 @@ class Multiplier(wiring.Component):
         """Describe the product, or add up the products of the device's multipliers."""
         m = Module()
         latency = multiplier_latency(len(self.a), len(self.b))
-        cell = {Technology.ECP5: _ecp5, Technology.GOWIN: _gowin}.get(technology_of(platform))
+        cell = {
+            Technology.ECP5: _ecp5,
+            Technology.GOWIN: _gowin,
+            Technology.NEXUS: _nexus,
+        }.get(technology_of(platform))
         if cell is not None:
             parts: list[Value] = []
             products = partial_products(len(self.a), len(self.b))
@@ -181,3 +185,27 @@ def _gowin(m: Module, name: str, a: Value, b: Value) -> Value:
         o_DOUT=product,
     )
     return product
+
+
+def _nexus(m: Module, name: str, a: Value, b: Value) -> Value:
+    """One MULT18X18 with all its registers. Returns the product, three cycles late."""
+    signs = a.shape().signed or b.shape().signed
+    product = Signal(Shape(2 * FACTOR_BITS, signs), name=f"{name}_product")
+    pins: dict[str, Value] = {}
+    for factor, value in (("A", a), ("B", b)):
+        # The assignment extends the sign to the width of the port.
+        port = Signal(Shape(FACTOR_BITS, value.shape().signed), name=f"{name}_{factor.lower()}")
+        m.d.comb += port.eq(value)
+        pins[f"i_{factor}"] = port
+        pins[f"i_SIGNED{factor}"] = C(int(value.shape().signed), 1)
+    for register in ("A", "B", "OUT"):
+        pins |= {f"i_CE{register}": C(1, 1), f"i_RST{register}": C(0, 1)}
+    m.submodules[name] = Instance(
+        "MULT18X18",
+        **{f"p_REG{register}": "REGISTER" for register in ("INPUTA", "INPUTB", "OUTPUT")},
+        p_RESETMODE="SYNC",
+        i_CLK=ClockSignal(),
+        **pins,
+        o_Z=product,
+    )
+    return delay_payload(m, product, 1, f"{name}_fabric_product")
