@@ -14,7 +14,7 @@ from benchmarks.engine.networks import NETWORKS
 from benchmarks.exchange.table import few_bit_rows, runtime_rows
 from benchmarks.physical import costs
 from benchmarks.physical import table as physical
-from benchmarks.pruning import post_training, quantized
+from benchmarks.pruning import data_free, post_training, quantized
 from benchmarks.pruning import table as pruning
 from benchmarks.pruning.digits import table as digits
 from benchmarks.tflite import table as tflite
@@ -47,6 +47,8 @@ def rows_of(name: str) -> Iterable[str]:
             return digits.filter_rows()
         case "digit_patterns":
             return digits.pattern_rows()
+        case "data_free":
+            return data_free.table_rows(_read(pruning.RESULTS / f"{data_free.NAME}.json"))
         case "untrained_digits":
             path = pruning.RESULTS / "digits-posttraining.json"
             return post_training.digits_rows(_read(path)["trials"])

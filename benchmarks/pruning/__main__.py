@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.pruning import (
+    data_free,
     filters,
     particle_filter,
     post_training,
@@ -39,6 +40,7 @@ def main() -> None:
         "search-speed", search_speed.run(bench)
     )
     measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
+    measurements[data_free.NAME] = lambda bench: bench.record(data_free.NAME, data_free.run(bench))
     measurements[post_training.NAME] = post_training.run
     measurements[quantized.NAME] = quantized.post_training
     measurements["agreement"] = lambda bench: bench.record("agreement", quantized.agreement(bench))

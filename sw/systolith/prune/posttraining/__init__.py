@@ -3,7 +3,8 @@
 :class:`ReconstructingPruner` masks weights and changes the kept ones so that outputs stay;
 :func:`reconstruct_consumers_` does so for the layers behind removed filters.
 :func:`recalibrate_batch_norms_` corrects statistics after weights changed without training, and
-:func:`measure_wanda` makes a score from magnitudes and inputs.
+:func:`measure_wanda` makes a score from magnitudes and inputs. Where there are no images,
+:func:`distill_images` makes some from the statistics of batch norms.
 """
 
 from systolith.prune.posttraining.batch_norms import (
@@ -15,6 +16,7 @@ from systolith.prune.posttraining.consumers import (
     reconstruct_consumers_,
     reconstruct_masked_consumers_,
 )
+from systolith.prune.posttraining.distilled_images import distill_images
 from systolith.prune.posttraining.input_norms import WandaScore, measure_wanda
 from systolith.prune.posttraining.moments import (
     count_calls,
@@ -36,6 +38,7 @@ __all__ = [
     "ReconstructingPruner",
     "WandaScore",
     "count_calls",
+    "distill_images",
     "measure_batch_norms",
     "measure_input_moments",
     "measure_output_moments",

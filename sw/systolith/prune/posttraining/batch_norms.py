@@ -11,7 +11,12 @@ from systolith.foundation import kind_problems
 from systolith.prune.errors import PruneError
 from systolith.trace import evaluating
 
-__all__ = ["BatchStatistics", "measure_batch_norms", "recalibrate_batch_norms_"]
+__all__ = [
+    "BatchStatistics",
+    "measure_batch_norms",
+    "recalibrate_batch_norms_",
+    "tracked_batch_norms",
+]
 
 BATCH = 256
 """Images that run at once, at most."""
@@ -43,7 +48,7 @@ def measure_batch_norms(model: nn.Module, images: Tensor) -> BatchStatistics:
     PruneError.raise_if_any(kind_problems("images", images, Tensor))
     if len(images) < 2:
         raise PruneError([f"batch norms need at least 2 images, got {len(images)}"])
-    norms = _tracked(model)
+    norms = tracked_batch_norms(model)
     if not norms:
         return {}
     weight = next(iter(norms.values())).running_mean
@@ -88,7 +93,8 @@ def recalibrate_batch_norms_(
             norm.get_buffer("running_var").copy_(variance)
 
 
-def _tracked(model: nn.Module) -> dict[str, _BatchNorm]:
+def tracked_batch_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+    """Return the batch norms that keep statistics, by name."""
     return {
         name: module
         for name, module in model.named_modules()
