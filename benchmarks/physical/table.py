@@ -51,12 +51,18 @@ def network_rows() -> Iterator[str]:
         yield (
             f"| {found['network']} | {found['part']} | {used['LUTs']:,} | "
             f"{found['luts_per_multiplier']:.0f} | {used['multipliers']} | {used['block RAMs']} | "
-            f"{_clock(found)} | {found['cycles_per_frame']:,} | "
-            f"{found['frames_per_second']:,} | {found['frames_per_second_and_dsp']:.1f} |"
+            f"{_clock(found)} | {found['cycles_per_frame']:,} | {_rates(found)} |"
         )
     for name, dsps, clock, rate in YARDSTICKS:
         per_dsp = f"{rate / dsps:.1f}" if dsps else ""
         yield f"| {name} | | | | {dsps or ''} | | {clock} | | {rate:,} | {per_dsp} |"
+
+
+def _rates(found: Mapping[str, Any]) -> str:
+    """Frames per second, and per multiplier; unknown where the clock leaves paths out."""
+    if found.get("untimed"):
+        return " | "
+    return f"{found['frames_per_second']:,} | {found['frames_per_second_and_dsp']:.1f}"
 
 
 def _clock(found: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ ECP5; digits on a GW2AR-18 took 11 % more than planned. On a GW1NR-9, designs th
 placed in minutes, 70 % barely, 77 % not at all."""
 NEXUS_PERCENT = 65
 """Share of the LUTs and flip-flops of a CrossLink-NX that a plan may take. Counts are fitted to
-ECP5; digits and ResNet-8 took 20 to 23 % more of both."""
+ECP5; digits on a LIFCL-17 took about 20 % more of both."""
 
 
 class Family(Enum):
