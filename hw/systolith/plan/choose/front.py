@@ -27,15 +27,18 @@ def find_front(vectors: Sequence[Vector]) -> list[int]:
     """
     table: NDArray[np.int64] = np.array(vectors, dtype=np.int64)
     order = np.lexsort(table.T[::-1])
-    front: list[int] = order[_is_kept(table[order])].tolist()
+    rows, kept = table[order], np.zeros(len(order), dtype=np.bool_)
+    _find_kept(rows, kept, np.empty_like(rows))
+    front: list[int] = order[kept].tolist()
     return front
 
 
 @jit
-def _is_kept(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether no earlier row is at most as large in every place; rows ascend."""
-    kept = np.zeros(len(rows), dtype=np.bool_)
-    front = np.empty_like(rows)
+def _find_kept(rows: NDArray[np.int64], kept: NDArray[np.bool_], front: NDArray[np.int64]) -> None:
+    """Mark each row that no earlier row is at most as large as in every place; rows ascend.
+
+    `kept` is all False at first; `front`, as large as `rows`, gets the marked rows.
+    """
     size = 0
     for number in range(len(rows)):
         dominated = False
@@ -49,6 +52,6 @@ def _is_kept(rows: NDArray[np.int64]) -> NDArray[np.bool_]:
                 break
         if not dominated:
             kept[number] = True
-            front[size] = rows[number]
+            for place in range(rows.shape[1]):
+                front[size, place] = rows[number, place]
             size += 1
-    return kept

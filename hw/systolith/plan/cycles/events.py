@@ -8,10 +8,8 @@ All functions are in one file: Numba compiles one again if its own file has chan
 a function that it calls has.
 """
 
-import numpy as np
-
 from systolith.plan.cycles.compiled import jit
-from systolith.plan.cycles.records import Ints, Model, Record, Records
+from systolith.plan.cycles.records import Flags, Ints, Model, Record, Records
 
 __all__ = [
     "COMBINE",
@@ -327,7 +325,7 @@ def _consume(stage: Record, model: Model) -> bool:
 
 
 @jit
-def evaluate_model(model: Model, neighbours: Ints) -> None:
+def evaluate_model(model: Model, neighbours: Ints, waiting: Flags) -> None:
     """Evaluate stages until nothing new follows; each again only after a neighbour made progress.
 
     Parameters
@@ -336,8 +334,9 @@ def evaluate_model(model: Model, neighbours: Ints) -> None:
         Its cycles and states are filled in; the offers of the entering stream must be known.
     neighbours : array of int64, shape (S, most)
         Stages that share a stream with each stage, filled up with -1.
+    waiting : array of bool, shape (S,)
+        Whether each stage is still to be evaluated: at first all are, at the end none.
     """
-    waiting = np.ones(len(model.stages), dtype=np.bool_)
     while waiting.any():
         for number in range(len(model.stages)):
             if not waiting[number]:

@@ -16,12 +16,14 @@ __all__ = [
     "TRANSFER",
     "TURN",
     "WINDOW",
+    "Flags",
     "Ints",
     "Model",
     "Record",
     "Records",
 ]
 
+Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 Records = NDArray[np.void]
 Record = Any

@@ -111,7 +111,8 @@ def compute_timeline(graph: StageGraph, frames: int) -> Timeline:
     streams[entering]["offers"] = sizes[entering]
     transfers = np.zeros(begins[-1], dtype=records.TRANSFER)
     model = _Tables(graph.stages, edges, frames).model(streams, transfers)
-    events.evaluate_model(model, _neighbours(graph, edges))
+    waiting = np.ones(len(model.stages), dtype=np.bool_)
+    events.evaluate_model(model, _neighbours(graph, edges), waiting)
     takes = streams["takes"].tolist()
     done, wanted = (sum(counts[number] for number in leaving) for counts in (takes, sizes))
     if done != wanted:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from systolith.plan.cycles.compiled import jit
 
@@ -30,6 +32,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_compiled_code_is_kept(folder: Path) -> None:
     assert jit(_double(folder / "double.py"))(21) == 42
     assert {path.suffix for path in (folder / "cache").rglob("*.nb?")} == {".nbi", ".nbc"}
+
+
+def test_references_to_arrays_are_not_counted() -> None:
+    def count(values: NDArray[np.int64]) -> int:
+        return len(values)
+
+    assert jit(count)(np.zeros(3, dtype=np.int64)) == 3
+    with pytest.raises(numba.core.errors.NumbaError, match="zeros"):
+        jit(lambda: np.zeros(3))()
 
 
 def test_no_folder_that_can_be_written_is_no_obstacle() -> None:
