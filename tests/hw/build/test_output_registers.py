@@ -11,7 +11,7 @@ import pytest
 
 from systolith.build.families.output_registers import absorb_registers
 
-CLOCK, OTHER_CLOCK = 1, 2
+CLOCK, OTHER_CLOCK, ONE, ZERO = 1, 2, 3, 4
 READ, DATA, OUT = 100, 200, 300
 """First net of the address, of what the block RAM reads, and of its flip-flops."""
 BITS, USED = 36, 20
@@ -35,16 +35,30 @@ def _module(kind: str = "SPX9") -> dict[str, Any]:
     memory = {
         "type": kind,
         "parameters": {DELAYED[kind]: f"{BITS:032b}", "READ_MODE": "0"},
-        "port_directions": {clock: "input", "AD": "input", "DO": "output"},
+        "port_directions": {
+            **dict.fromkeys((clock, "AD", "OCE", clock.replace("CLK", "RESET")), "input"),
+            "DO": "output",
+        },
         "connections": {
             clock: [CLOCK],
+            "OCE": [ONE],
+            clock.replace("CLK", "RESET"): [ZERO],
             "AD": [READ, READ + 1],
             "DO": list(range(DATA, DATA + BITS)),
         },
     }
     flip_flops = {f"data_{number}": _flip_flop(number) for number in range(USED)}
     ports = {"o": {"direction": "output", "bits": list(range(OUT, OUT + USED))}}
-    return {"ports": ports, "cells": {"memory": memory, **flip_flops}}
+    constants = {
+        kind: {
+            "type": kind,
+            "parameters": {},
+            "port_directions": {kind[0]: "output"},
+            "connections": {kind[0]: [wire]},
+        }
+        for kind, wire in (("VCC", ONE), ("GND", ZERO))
+    }
+    return {"ports": ports, "cells": {"memory": memory, **constants, **flip_flops}}
 
 
 def _absorbed(module: Any, folder: Path) -> Any:
@@ -57,7 +71,7 @@ def _absorbed(module: Any, folder: Path) -> Any:
 def _outputs(module: Any, addresses: Sequence[int]) -> list[list[int]]:
     """Simulate cycle by cycle."""
     cells = module["cells"].values()
-    (memory,) = (cell for cell in cells if cell["type"] != "DFF")
+    (memory,) = (cell for cell in cells if cell["type"] in DELAYED)
     stages = [0] * (1 + int(memory["parameters"]["READ_MODE"], 2))
     level: dict[int, int] = {}
     rows = []
@@ -75,7 +89,7 @@ def _outputs(module: Any, addresses: Sequence[int]) -> list[list[int]]:
 def test_flip_flops_become_the_output_register(kind: str, tmp_path: Path) -> None:
     before = _module(kind)
     after = _absorbed(before, tmp_path)
-    assert list(after["cells"]) == ["memory"]
+    assert list(after["cells"]) == ["memory", "VCC", "GND"]
     assert after["cells"]["memory"]["parameters"]["READ_MODE"] == "1"
     rng = random.Random(1)
     addresses = [rng.randrange(len(WORDS)) for _ in range(100)]
@@ -104,12 +118,14 @@ def _set(*path: str, value: Any) -> Callable[[Any], None]:
         _set("data_3", "connections", "CLK", value=[OTHER_CLOCK]),
         _set("data_3", "connections", "D", value=[READ]),
         _set("data_3", "connections", "D", value=[DATA + 4]),
+        _set("memory", "connections", "OCE", value=[ZERO]),
+        _set("memory", "connections", "RESET", value=[ONE]),
         lambda cells: cells.update(more=_flip_flop(3)),
         lambda cells: [cells.pop(f"data_{number}") for number in range(USED)],
     ],
     ids=[
         *("narrow", "two ports", "enable", "starts at 1", "clock", "skipped", "twice"),
-        *("read by two", "read by none"),
+        *("register disabled", "register reset", "read by two", "read by none"),
     ],
 )
 def test_other_flip_flops_stay(change: Callable[[Any], None], tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def absorb_registers(netlist: Path) -> None:
     """Change a synthesized netlist so that block RAMs use their output registers.
 
     This is done for block RAMs with words of 36 bits whose every output goes to one flip-flop, or
-    to nothing. The flip-flops must have the clock of the block RAM and neither enable nor reset.
+    to nothing. The flip-flops must have the clock of the block RAM and neither enable nor reset;
+    the enable of the output register must be 1, its reset 0.
     The netlist computes the same.
     """
     design = json.loads(netlist.read_text())
@@ -45,7 +46,10 @@ def _absorb(module: Mapping[str, Any]) -> None:
     for port in module["ports"].values():
         for bit in port["bits"]:
             readers[bit].append("")
+    high, low = ({value, *_driven(cells, kind)} for value, kind in (("1", "VCC"), ("0", "GND")))
     for memory in [cell for cell in cells.values() if _has_register(cell)]:
+        if not (high.issuperset(memory["connections"]["OCE"]) and low.issuperset(_reset(memory))):
+            continue
         outputs = memory["connections"]["DO"]
         (clock,) = next(
             memory["connections"][name] for name in CLOCKS if name in memory["connections"]
@@ -61,6 +65,24 @@ def _absorb(module: Mapping[str, Any]) -> None:
         memory["connections"]["DO"] = [
             registers[bit]["connections"]["Q"][0] if bit in registers else bit for bit in outputs
         ]
+
+
+def _driven(cells: Mapping[str, Any], kind: str) -> set[int | str]:
+    """Wires that cells of a type drive."""
+    return {
+        bit
+        for cell in cells.values()
+        if cell["type"] == kind
+        for bits in cell["connections"].values()
+        for bit in bits
+    }
+
+
+def _reset(memory: Mapping[str, Any]) -> list[int | str]:
+    """Wires of the reset of the read port, if the cell has one of its own, or of the cell."""
+    pins = memory["connections"]
+    wires: list[int | str] = pins.get("RESETB", pins.get("RESET"))
+    return wires
 
 
 def _has_register(cell: Mapping[str, Any]) -> bool:
