@@ -26,8 +26,7 @@ def absorb_registers(netlist: Path) -> None:
 
     This is done for block RAMs with words of 36 bits whose every output goes to one flip-flop, or
     to nothing. The flip-flops must have the clock of the block RAM and neither enable nor reset;
-    the enable of the output register must be 1, its reset 0.
-    The netlist computes the same.
+    the enable of the output register must be 1, its reset 0. The netlist computes the same.
     """
     design = json.loads(netlist.read_text())
     for module in design["modules"].values():

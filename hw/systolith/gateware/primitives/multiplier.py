@@ -129,9 +129,7 @@ def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
     }
     pins: dict[str, Value] = {}
     for factor, value in (("A", a), ("B", b)):
-        # The assignment extends the sign to the width of the port.
-        port = Signal(Shape(FACTOR_BITS, value.shape().signed), name=f"{name}_{factor.lower()}")
-        m.d.comb += port.eq(value)
+        port = _extend(m, value, FACTOR_BITS, f"{name}_{factor.lower()}")
         pins |= {f"i_{factor}{bit}": port[bit] for bit in range(FACTOR_BITS)}
         pins[f"i_SIGNED{factor}"] = C(int(value.shape().signed), 1)
     # The inputs of the cascade, SRIA and SRIB, have wires of their own and stay open.
@@ -165,10 +163,7 @@ def _gowin(m: Module, name: str, a: Value, b: Value) -> Value:
     product = Signal(Shape(2 * bits, signs), name=f"{name}_product")
     pins: dict[str, Value] = {}
     for factor, value in (("A", a), ("B", b)):
-        # The assignment extends the sign to the width of the port.
-        port = Signal(Shape(bits, value.shape().signed), name=f"{name}_{factor.lower()}")
-        m.d.comb += port.eq(value)
-        pins[f"i_{factor}"] = port
+        pins[f"i_{factor}"] = _extend(m, value, bits, f"{name}_{factor.lower()}")
         pins[f"i_{factor}SIGN"] = C(int(value.shape().signed), 1)
         # The inputs of the cascade are not selected.
         pins[f"i_SI{factor}"] = C(0, bits)
@@ -193,10 +188,7 @@ def _nexus(m: Module, name: str, a: Value, b: Value) -> Value:
     product = Signal(Shape(2 * FACTOR_BITS, signs), name=f"{name}_product")
     pins: dict[str, Value] = {}
     for factor, value in (("A", a), ("B", b)):
-        # The assignment extends the sign to the width of the port.
-        port = Signal(Shape(FACTOR_BITS, value.shape().signed), name=f"{name}_{factor.lower()}")
-        m.d.comb += port.eq(value)
-        pins[f"i_{factor}"] = port
+        pins[f"i_{factor}"] = _extend(m, value, FACTOR_BITS, f"{name}_{factor.lower()}")
         pins[f"i_SIGNED{factor}"] = C(int(value.shape().signed), 1)
     for register in ("A", "B", "OUT"):
         pins |= {f"i_CE{register}": C(1, 1), f"i_RST{register}": C(0, 1)}
@@ -209,3 +201,10 @@ def _nexus(m: Module, name: str, a: Value, b: Value) -> Value:
         o_Z=product,
     )
     return delay_payload(m, product, 1, f"{name}_fabric_product")
+
+
+def _extend(m: Module, value: Value, bits: int, name: str) -> Value:
+    """Extend the sign of a factor, if it has one, to the width of a multiplier's port."""
+    port = Signal(Shape(bits, value.shape().signed), name=name)
+    m.d.comb += port.eq(value)
+    return port
