@@ -30,6 +30,8 @@ def shorten_chains(netlist: Path) -> None:
     2. A carry input that nothing depends on is left open.
     3. Where the last half of a chain is empty, all halves move up by one place, and the first
        becomes the constant carry input.
+    4. Otherwise, if the first half adds two nets, its sum becomes a LUT of its own, so that the
+       half only makes a carry, which depends on no other.
 
     Sums do not change.
     """
@@ -41,10 +43,11 @@ def shorten_chains(netlist: Path) -> None:
 
 def _shorten(module: Mapping[str, Any]) -> None:
     readers = _readers(module)
-    cells = [cell for cell in module["cells"].values() if cell["type"] == "CCU2C"]
-    after = {_bit(cell, "CIN"): cell for cell in cells if _bit(cell, "CIN") != OPEN}
-    outputs = {_bit(cell, "COUT") for cell in cells} - {OPEN}
-    for first in [cell for cell in cells if _bit(cell, "CIN") not in outputs]:
+    cells = {name: cell for name, cell in module["cells"].items() if cell["type"] == "CCU2C"}
+    after = {_bit(cell, "CIN"): cell for cell in cells.values() if _bit(cell, "CIN") != OPEN}
+    outputs = {_bit(cell, "COUT") for cell in cells.values()} - {OPEN}
+    for name in [name for name, cell in cells.items() if _bit(cell, "CIN") not in outputs]:
+        first = cells[name]
         chain = [first]
         while (following := after.get(_bit(chain[-1], "COUT"))) is not None:
             chain.append(following)
@@ -63,6 +66,10 @@ def _shorten(module: Mapping[str, Any]) -> None:
             and all(_joined(cell, half) for cell in chain for half in range(2))
         ):
             _move_up(chain, CARRIES[carry])
+        elif _joined(first, 0) and _of_two(first):
+            total = _take_sum_out(first, int(carry))
+            if readers[_bit(total, "Z")]:
+                module["cells"][f"{name}_sum"] = total
 
 
 def _readers(module: Mapping[str, Any]) -> Counter[int | str]:
@@ -102,6 +109,34 @@ def _rows(cell: Mapping[str, Any]) -> Iterator[int]:
     for values in product((0, 1), repeat=len(free)):
         level = {"0": 0, "1": 1, **dict(zip(free, values, strict=True))}
         yield sum(level[net] << place for place, net in enumerate(nets))
+
+
+def _of_two(cell: Mapping[str, Any]) -> bool:
+    """Whether the first half of a cell depends on A and B only."""
+    return all(_bit(cell, f"{pin}0") in CONSTANTS for pin in "CD")
+
+
+def _take_sum_out(first: dict[str, Any], carry: int) -> dict[str, Any]:
+    """Leave a half that only makes the next carry. Returns a LUT for the first sum."""
+    table, pins = int(first["parameters"]["INIT0"], 2), first["connections"]
+    constants = sum(int(_bit(first, f"{pin}0")) << PINS.index(pin) for pin in "CD")
+    total = carries = 0
+    for row in range(4):
+        propagates = table >> constants + row & 1
+        total |= (propagates ^ carry) << row
+        carries |= (carry if propagates else table >> row & 1) << row
+    inputs = {"A": pins["A0"], "B": pins["B0"], "C": ["0"], "D": ["0"]}
+    lut = {
+        "type": "LUT4",
+        "parameters": {"INIT": f"{total:016b}"},
+        "attributes": {},
+        "port_directions": {**dict.fromkeys(inputs, "input"), "Z": "output"},
+        "connections": {**inputs, "Z": pins["S0"]},
+    }
+    # While C and D are high, the table is 0: no carry propagates. Its lowest rows are the carry.
+    first["parameters"]["INIT0"] = f"{carries:016b}"
+    pins |= {"C0": ["1"], "D0": ["1"], "S0": [OPEN], "CIN": [OPEN]}
+    return lut
 
 
 def _move_up(chain: list[dict[str, Any]], carry: int) -> None:

@@ -10,10 +10,16 @@ from systolith.gateware.array.weight_words import WeightTables, deal_words
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
-from systolith.gateware.primitives import RegisteredRam, multiply, multiply_in_luts
+from systolith.gateware.primitives import (
+    RegisteredRam,
+    add_in_tree,
+    add_to_psum,
+    multiply,
+    product_terms,
+)
 from systolith.gateware.window.window_buffer import step_layout
 from systolith.network import identifier
-from systolith.plan import ConvPlan, MultiplierKind
+from systolith.plan import PSUM_TERMS, ConvPlan, MultiplierKind
 
 __all__ = ["GatherArray", "GatherPE", "write_layout"]
 
@@ -121,11 +127,13 @@ class GatherPE(wiring.Component):
         act = delay_payload(m, Mux(valid[-1], fetched, plan.input.type.zero_point), 1, "act")
         weight = delay_payload(m, kept.weight[0], len(valid) + 1, "weight")
         if plan.multiplier_kind is MultiplierKind.LUT:
-            product = multiply_in_luts(platform, m, act, weight, "product")
+            terms = product_terms(platform, m, act, weight, "product")
+            left = add_in_tree(m, terms, "product", left=PSUM_TERMS)
+            psum = add_to_psum(self.psum_i[0], left)
         else:
-            product = multiply(platform, m, "multiplier", act, weight)
-        psum = (self.psum_i[0] + product)[: plan.acc_bits]
-        m.d.comb += self.psum_o[0].eq(delay_payload(m, psum, 1, "psum"))
+            psum = self.psum_i[0] + multiply(platform, m, "multiplier", act, weight)
+        register = delay_payload(m, psum[: plan.acc_bits], 1, "psum")
+        m.d.comb += self.psum_o[0].eq(register)
         return m
 
 

@@ -1,5 +1,6 @@
 """The processing element: select, multiply, add, pass on."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from amaranth import Cat, Module, Value, signed, unsigned
@@ -8,9 +9,14 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
 from systolith.gateware.delay import delay_payload
-from systolith.gateware.primitives import multiply, multiply_in_luts
+from systolith.gateware.primitives import (
+    add_in_tree,
+    add_to_psum,
+    multiply,
+    product_terms,
+)
 from systolith.network import ActType
-from systolith.plan import ConvPlan, MultiplierKind, SingleBits
+from systolith.plan import PSUM_TERMS, ConvPlan, MultiplierKind, SingleBits
 
 __all__ = ["PE", "PEShape"]
 
@@ -109,6 +115,8 @@ class PEShape:
         return f"{select}_w{self.weight_bits}{packed}_a{self.act.bits}_s{self.acc_bits}{turn}{lut}"
 
 
+_Operands = Sequence[tuple[Value, data.View]]
+"""For each multiplier its activation, and the weights of all filters."""
 _Term = tuple[Value, Value | None]
 """A value, and a bit that is still to be added to it, if any."""
 
@@ -165,44 +173,43 @@ class PE(wiring.Component):
         return f"pe_{self.shape.name}"
 
     def elaborate(self, platform: object) -> Module:
-        """Registers: operands, those of a multiplier, an adder tree for several of them, sum."""
+        """Registers: operands, those of products, an adder tree for several of them, sum."""
         m = Module()
         shape = self.shape
         lane = shape.act.bits if shape.turn else 0
         moved = self.acts_i.as_value().rotate_right(lane)
         m.d.comb += self.acts_o.eq(delay_payload(m, moved, 1, "acts"))
-        products: list[list[_Term]] = []
+        operands = []
         for number in range(shape.multipliers):
             kept = self.weights[number]
             selected = self.acts_i[kept.index] if shape.index_bits else self.acts_i[0]
-            act = delay_payload(m, selected, 1, f"act_{number}")
-            by = self._by_luts if shape.kind is MultiplierKind.LUT else self._by_multiplier
-            products.append(by(platform, m, act, kept.weight, number))
-        for filter_ in range(shape.packed):
-            total, carry = _tree(m, [product[filter_] for product in products], "tree")
-            psum = _add(self.psum_i[filter_], total, carry)[: shape.acc_bits]
-            m.d.comb += self.psum_o[filter_].eq(delay_payload(m, psum, 1, f"psum_{filter_}"))
+            operands.append((delay_payload(m, selected, 1, f"act_{number}"), kept.weight))
+        add = self._add_in_luts if shape.kind is MultiplierKind.LUT else self._add_products
+        for filter_, psum in enumerate(add(platform, m, operands)):
+            register = delay_payload(m, psum[: shape.acc_bits], 1, f"psum_{filter_}")
+            m.d.comb += self.psum_o[filter_].eq(register)
         return m
 
-    def _by_luts(
-        self, platform: object, m: Module, act: Value, weights: data.View, number: int
-    ) -> list[_Term]:
-        """Compute each product of an activation in a tree of adders."""
-        terms: list[_Term] = []
-        for filter_, weight in enumerate(weights):
-            name = f"{number}_{filter_}"
-            operand = delay_payload(m, weight, 1, f"weight_{name}")
-            terms.append((multiply_in_luts(platform, m, act, operand, f"product_{name}"), None))
-        return terms
+    def _add_in_luts(self, platform: object, m: Module, operands: _Operands) -> Iterator[Value]:
+        """Add to each partial sum the terms of all products, which are made of LUTs."""
+        for filter_, psum in enumerate(self.psum_i):
+            terms = []
+            for number, (act, weights) in enumerate(operands):
+                name = f"{number}_{filter_}"
+                weight = delay_payload(m, weights[filter_], 1, f"weight_{name}")
+                terms += product_terms(platform, m, act, weight, f"product_{name}")
+            yield add_to_psum(psum, add_in_tree(m, terms, "tree", left=PSUM_TERMS))
 
-    def _by_multiplier(
-        self, platform: object, m: Module, act: Value, weights: data.View, number: int
-    ) -> list[_Term]:
-        """Compute all products of an activation in one multiplier."""
+    def _add_products(self, platform: object, m: Module, operands: _Operands) -> Iterator[Value]:
+        """Add the products of multipliers, each of which may multiply for several filters."""
         bits = self.shape.product_bits
-        operand = delay_payload(m, _pack(weights, bits), 1, f"weight_{number}")
-        product = multiply(platform, m, f"multiplier_{number}", act, operand)
-        return [_unpack(product, filter_, bits) for filter_ in range(self.shape.packed)]
+        products = []
+        for number, (act, weights) in enumerate(operands):
+            factor = delay_payload(m, _pack(weights, bits), 1, f"weight_{number}")
+            products.append(multiply(platform, m, f"multiplier_{number}", act, factor))
+        for filter_, psum in enumerate(self.psum_i):
+            terms = [_unpack(product, filter_, bits) for product in products]
+            yield _add(psum, *_tree(m, terms, "tree"))
 
 
 def _tree(m: Module, terms: list[_Term], name: str) -> _Term:

@@ -5,7 +5,12 @@ device's cells, with their built-in registers; for others it is plain Verilog.
 """
 
 from systolith.gateware.primitives.gated_sum import GatedSum, sum_gated
-from systolith.gateware.primitives.lut_product import multiply_in_luts
+from systolith.gateware.primitives.lut_product import (
+    add_in_tree,
+    add_to_psum,
+    multiply_in_luts,
+    product_terms,
+)
 from systolith.gateware.primitives.multiplier import Multiplier, multiply
 from systolith.gateware.primitives.pll import Ecp5Pll, GowinPll, Pll, choose_pll
 from systolith.gateware.primitives.ram import RegisteredRam
@@ -17,8 +22,11 @@ __all__ = [
     "Multiplier",
     "Pll",
     "RegisteredRam",
+    "add_in_tree",
+    "add_to_psum",
     "choose_pll",
     "multiply",
     "multiply_in_luts",
+    "product_terms",
     "sum_gated",
 ]

@@ -13,6 +13,10 @@ SUM, DIFFERENCE = 0x7888, 0x8777
 
 If the carry does not propagate, both terms are equal, and the first is the next carry. That one may
 depend on A and B only, so that a term that is subtracted comes in at A and B."""
+CARRIES = 0x0000, 0x000F
+"""What half a CCU2C with all inputs high computes: no sum, and a carry of 0, or of 1.
+
+Place and route would add a CCU2C before a chain whose carry input is a constant."""
 
 
 class GatedSum(wiring.Component):
@@ -71,41 +75,31 @@ class GatedSum(wiring.Component):
         return m
 
     def _chain(self, m: Module) -> None:
-        """Add two bits in each CCU2C."""
+        """Add a bit in each half of a CCU2C. The first half makes the first carry."""
         bits = self.o_shape.width
-        even = Shape(bits + bits % 2, self.o_shape.signed)
-        left, right = Signal(Shape(even.width, True)), Signal(Shape(even.width, True))
+        left, right = Signal(Shape(bits, True)), Signal(Shape(bits, True))
         m.d.comb += [left.eq(self.left), right.eq(self.right)]
         first, second = (left, self.left_on), (right, self.right_on)
         if self.negative:
             first, second = second, first
-        init = DIFFERENCE if self.negative else SUM
-        carry: Value = C(int(self.negative), 1)
-        total = []
-        for bit in range(0, even.width, 2):
-            sums, carry_out = Signal(2, name=f"sum_{bit}"), Signal(name=f"carry_{bit}")
-            pins: dict[str, Value] = {}
-            for place in range(2):
-                pins |= {
-                    f"i_A{place}": first[0][bit + place],
-                    f"i_B{place}": first[1],
-                    f"i_C{place}": second[0][bit + place],
-                    f"i_D{place}": second[1],
-                    f"o_S{place}": sums[place],
-                }
-            m.submodules[f"chain_{bit}"] = Instance(
-                "CCU2C",
-                p_INIT0=C(init, 16),
-                p_INIT1=C(init, 16),
-                p_INJECT1_0="NO",
-                p_INJECT1_1="NO",
-                i_CIN=carry,
-                o_COUT=carry_out,
-                **pins,
-            )
-            carry = carry_out
-            total.append(sums)
-        m.d.comb += self.o.eq(Cat(total))
+        table = DIFFERENCE if self.negative else SUM
+        high = (C(1, 1),) * 4
+        halves: list[tuple[tuple[Value, ...], int]] = [(high, CARRIES[self.negative])]
+        halves += [((first[0][i], first[1], second[0][i], second[1]), table) for i in range(bits)]
+        if len(halves) % 2:
+            halves.append((high, CARRIES[0]))
+        sums = [Signal(name=f"sum_{place}") for place in range(len(halves))]
+        carry: dict[str, Signal] = {}
+        for place in range(0, len(halves), 2):
+            pins: dict[str, object] = {**carry}
+            for half, (inputs, init) in enumerate(halves[place : place + 2]):
+                pins |= {f"i_{pin}{half}": bit for pin, bit in zip("ABCD", inputs, strict=True)}
+                pins |= {f"p_INIT{half}": C(init, 16), f"p_INJECT1_{half}": "NO"}
+                pins[f"o_S{half}"] = sums[place + half]
+            carry_out = Signal(name=f"carry_{place}")
+            m.submodules[f"chain_{place}"] = Instance("CCU2C", o_COUT=carry_out, **pins)
+            carry = {"i_CIN": carry_out}
+        m.d.comb += self.o.eq(Cat(sums)[1 : 1 + bits])
 
 
 def sum_gated(

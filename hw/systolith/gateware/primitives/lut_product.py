@@ -1,31 +1,112 @@
-"""Products in LUTs: trees of sums that bits of a factor switch on."""
+"""Products in LUTs: sums of terms, each an activation times two bits of a weight."""
 
-from amaranth import C, Module, Shape, Value
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import and_
+
+from amaranth import C, Cat, Module, Shape, Value
 
 from systolith.gateware.delay import delay_payload
 from systolith.gateware.primitives.gated_sum import sum_gated
 
-__all__ = ["multiply_in_luts"]
+__all__ = ["Term", "add_in_tree", "add_to_psum", "multiply_in_luts", "product_terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """``value * 2 ** place``."""
+
+    value: Value
+    place: int
+
+    def above(self, place: int) -> Value:
+        """Return the value in units of a lower place."""
+        return self.value.shift_left(self.place - place)
+
+
+def product_terms(platform: object, m: Module, act: Value, weight: Value, name: str) -> list[Term]:
+    """Split a product into terms: the activation times two bits of the weight each.
+
+    The weight's highest bit has a negative value.
+
+    Returns
+    -------
+    list of Term
+        ``plan.lut_terms(len(weight))`` terms, one cycle late; their sum is the product.
+    """
+    terms = []
+    for place in range(0, len(weight), 2):
+        low, *high = weight[place : place + 2]
+        negative = place + 2 >= len(weight)
+        label = f"{name}_{place}"
+        if high:
+            # The lowest bit is no sum: it needs no place in a carry chain.
+            shape = Shape(len(act) + 1, signed=negative or act.shape().signed)
+            pair = (act.shift_right(1), low), (act, high[0])
+            upper = sum_gated(platform, m, label, *pair, shape, negative=negative)
+            total = Cat(act[0] & low, upper)
+            value = total.as_signed() if shape.signed else total
+        else:
+            shape = Shape(len(act) + 1, signed=True)
+            pair = (C(0), C(0)), (act, low)
+            value = sum_gated(platform, m, label, *pair, shape, negative=True)
+        terms.append(Term(delay_payload(m, value, 1, name), place))
+    return terms
+
+
+def add_in_tree(m: Module, terms: Sequence[Term], name: str, *, left: int = 1) -> list[Term]:
+    """Add terms in pairs, with a register after each level, until at most `left` are left."""
+    while len(terms) > left:
+        pairs = [terms[first : first + 2] for first in range(0, len(terms), 2)]
+        terms = [_delayed_sum(m, pair, name) for pair in pairs]
+    return list(terms)
+
+
+def _delayed_sum(m: Module, terms: Sequence[Term], name: str) -> Term:
+    place = min(term.place for term in terms)
+    first, *others = (term.above(place) for term in terms)
+    total = first + others[0] if others else first
+    return Term(delay_payload(m, total, 1, name), place)
+
+
+def add_to_psum(psum: Value, terms: Sequence[Term]) -> Value:
+    """Add at most ``plan.PSUM_TERMS`` terms to a partial sum with one carry chain, at once.
+
+    Where three bits meet, full adders leave two for the chain.
+    """
+    low, *others = sorted(terms, key=lambda term: term.place)
+    if not others:
+        return psum + low.above(0)
+    (high,) = others
+    end = low.place + len(low.value)
+    if low.value.shape().signed or end <= high.place:
+        return psum + low.above(0) + high.above(0)
+    below, upper = low.above(0), _extend(high.value, end - high.place + 1)
+    psum = _extend(psum, end + 1)
+    meet = end - high.place
+    three = [(psum[high.place + i], below[high.place + i], upper[i]) for i in range(meet)]
+    sums = [a ^ b ^ c for a, b, c in three]
+    carries = [a & b | a & c | b & c for a, b, c in three]
+    first = Cat(psum[: high.place], sums, psum[end:]).as_signed()
+    rest = _increment(upper[meet:], carries.pop())
+    return first + Cat(below[: high.place], C(0, 1), carries, rest).as_signed()
+
+
+def _extend(value: Value, width: int) -> Value:
+    """Extend a value to at least `width` bits."""
+    sign = value[-1] if value.shape().signed else C(0, 1)
+    return Cat(value, sign.replicate(max(0, width - len(value))))
+
+
+def _increment(value: Value, carry: Value) -> Value:
+    """Add a carry to a signed value of few bits without a carry chain; the sum has one bit more."""
+    bits = [*value, value[-1]]
+    return Cat(bit ^ reduce(and_, bits[:i], carry) for i, bit in enumerate(bits))
 
 
 def multiply_in_luts(platform: object, m: Module, act: Value, weight: Value, name: str) -> Value:
-    """Multiply by a tree of adders; the weight's highest bit has a negative value.
-
-    Each leaf adds the activation for two bits of the weight. Each level of the tree ends in a
-    register: ``plan.lut_product_latency(len(weight))`` cycles in all.
-    """
-    sums: list[Value] = []
-    for place in range(0, len(weight), 2):
-        low, *high = weight[place : place + 2]
-        terms = ((act, low), (act.shift_left(1), high[0])) if high else ((C(0), C(0)), (act, low))
-        negative = place + 2 >= len(weight)
-        shape = Shape(len(act) + 2, signed=negative or act.shape().signed)
-        leaf = sum_gated(platform, m, f"{name}_{place}", *terms, shape, negative=negative)
-        sums.append(delay_payload(m, leaf, 1, name).shift_left(place))
-    while len(sums) > 1:
-        pairs = [sums[first : first + 2] for first in range(0, len(sums), 2)]
-        sums = [
-            delay_payload(m, first + second[0] if second else first, 1, name)
-            for first, *second in pairs
-        ]
-    return sums[0]
+    """Multiply by a tree of adders: ``plan.lut_product_latency(len(weight))`` cycles."""
+    terms = product_terms(platform, m, act, weight, name)
+    (product,) = add_in_tree(m, terms, name)
+    return product.above(0)

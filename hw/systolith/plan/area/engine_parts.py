@@ -16,12 +16,14 @@ from systolith.plan.area.parts import (
     buffer_parts,
     chain_luts,
     join_parts,
-    lut_product_sums,
+    lut_terms_luts,
+    lut_tree_sums,
     select_luts,
 )
 from systolith.plan.area.requantizer_parts import requantizer_parts
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.sizes.array_shape import Feed, MultiplierKind
+from systolith.plan.sizes.latency import lut_terms
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
 
@@ -74,8 +76,10 @@ def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     if plan.single_bits is not None:
         return parts
     if plan.multiplier_kind is MultiplierKind.LUT:
-        chains = sum(map(chain_luts, lut_product_sums(plan.input.type.bits, plan.weight_bits)))
-        parts["multiplied bits"] = products * plan.packed * chains
+        act_bits, sums = plan.input.type.bits, _lut_sums(plan)
+        terms = array.multipliers * lut_terms_luts(act_bits, plan.weight_bits)
+        chains = terms + sum(map(chain_luts, sums)) + _carry_save_luts(plan)
+        parts["multiplied bits"] = array.pes * plan.packed * chains
     elif plan.packed > 1:
         # The narrower weight's sign is subtracted from the other weight.
         parts["packed bits"] = products * chain_luts(plan.weight_bits + 1)
@@ -131,8 +135,22 @@ def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
     parts = _output(plan)[1]
     if plan.multiplier_kind is MultiplierKind.DSP or plan.single_bits is not None:
         return parts
-    registers = sum(lut_product_sums(plan.input.type.bits, plan.weight_bits))
-    return parts + Counter({"multiplied bits": plan.array.total * plan.packed * registers})
+    terms = plan.array.multipliers * lut_terms(plan.weight_bits) * (plan.input.type.bits + 2)
+    registers = plan.array.pes * plan.packed * (terms + sum(_lut_sums(plan)))
+    return parts + Counter({"multiplied bits": registers})
+
+
+def _lut_sums(plan: ConvPlan) -> list[int]:
+    """Widths of the sums of terms in a PE, for one filter; the last two terms have none."""
+    sums = lut_tree_sums(plan.input.type.bits, plan.weight_bits)
+    return sums * (plan.array.multipliers - 1) + sums[:-1]
+
+
+def _carry_save_luts(plan: ConvPlan) -> int:
+    """LUTs that make two terms and a partial sum ready for one carry chain."""
+    if plan.array.multipliers > 1:
+        return 2 * plan.acc_bits
+    return 2 * plan.input.type.bits if lut_terms(plan.weight_bits) > 1 else 0
 
 
 def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:

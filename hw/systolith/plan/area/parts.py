@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from math import ceil
 
+from systolith.plan.sizes.latency import lut_terms
 from systolith.plan.sizes.memory import Memories
 
 __all__ = [
@@ -15,7 +16,8 @@ __all__ = [
     "counter_bits",
     "double_buffer_parts",
     "join_parts",
-    "lut_product_sums",
+    "lut_terms_luts",
+    "lut_tree_sums",
     "queue_parts",
     "select_luts",
 ]
@@ -50,11 +52,15 @@ def chain_luts(bits: int) -> int:
     return bits + (1 if bits % 2 else 2)
 
 
-def lut_product_sums(factor_bits: int, weight_bits: int) -> list[int]:
-    """Widths of the sums of a product in LUTs: one for two bits of the weight, and a tree."""
-    apart = 2
-    sums = [factor_bits + 2] * ceil(weight_bits / 2)
-    level = len(sums)
+def lut_terms_luts(factor_bits: int, weight_bits: int) -> int:
+    """LUTs of the terms of a product in LUTs; the lowest bit of a term is no part of its chain."""
+    return lut_terms(weight_bits) * (chain_luts(factor_bits + 1) + 1)
+
+
+def lut_tree_sums(factor_bits: int, weight_bits: int) -> list[int]:
+    """Widths of the sums of the terms of a product in LUTs, from the leaves of a tree."""
+    apart, sums = 2, list[int]()
+    level = lut_terms(weight_bits)
     while level > 1:
         # The lowest bits of the lower term pass by.
         sums += [factor_bits + apart + 1] * (level // 2)

@@ -10,12 +10,14 @@ from systolith.plan.area.parts import (
     LutsAndFlipFlops,
     chain_luts,
     join_parts,
-    lut_product_sums,
+    lut_terms_luts,
+    lut_tree_sums,
 )
 from systolith.plan.sizes.latency import (
     MULTIPLIER_LATENCY,
     THRESHOLD_LATENCY,
     lut_product_latency,
+    lut_terms,
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.partial_products import partial_products
@@ -78,7 +80,7 @@ def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipF
     # One bit of the fraction is kept for rounding.
     kept = max(plan.product_bits - max(plan.least_shift - 1, 0), 1)
     whole = kept - 1
-    adders, multiplied = [kept], list[int]()
+    adders, multiplied = [kept], 0
     registers = [plan.sum_bits, kept, whole, plan.output_bits]
     if plan.scale_bits:
         adders += partial_sum_adders(plan.factor_bits, plan.scale_bits)
@@ -86,10 +88,11 @@ def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipF
         registers += [kept, *partial_registers(plan.factor_bits, plan.scale_bits, dropped)]
         for part in partial_products(plan.factor_bits, plan.scale_bits):
             if part.in_luts:
-                sums = lut_product_sums(max(part.bits), min(part.bits))
-                multiplied += sums
-                late = MULTIPLIER_LATENCY - 1 - lut_product_latency(min(part.bits))
-                registers += [*sums, late * part.width]
+                wide, narrow = max(part.bits), min(part.bits)
+                sums = lut_tree_sums(wide, narrow)
+                multiplied += lut_terms_luts(wide, narrow) + sum(map(chain_luts, sums))
+                late = MULTIPLIER_LATENCY - 1 - lut_product_latency(narrow)
+                registers += [lut_terms(narrow) * (wide + 2), *sums, late * part.width]
     if plan.offset_bits:
         adders += [kept]
         registers += [kept]
@@ -105,7 +108,7 @@ def _scaling(plan: RequantizerPlan, lanes: int, *, chosen: bool) -> LutsAndFlipF
             "summed bits": lanes * sum(adders),
             "shifted bits": lanes * plan.shift_bits * kept,
             "clamped bits": lanes * max(whole, plan.output_bits),
-            "multiplied bits": lanes * sum(map(chain_luts, multiplied)),
+            "multiplied bits": lanes * multiplied,
         }
     )
     if plan.has_slopes:

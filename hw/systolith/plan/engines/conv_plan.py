@@ -13,8 +13,10 @@ from systolith.plan.sizes.latency import (
     FREE_LATENCY,
     MULTIPLIER_LATENCY,
     PE_LATENCY,
+    PSUM_TERMS,
     READ_LATENCY,
-    lut_product_latency,
+    lut_sum_latency,
+    lut_terms,
 )
 from systolith.plan.sizes.memory import Memories, MemoryKind
 from systolith.plan.sizes.popcount import count_tree
@@ -279,21 +281,16 @@ class ConvPlan(WindowedPlan):
         return ceil(filters / self.lanes_out)
 
     @property
-    def multiply_latency(self) -> int:
-        """Cycles from operands to product. A tree of LUTs has a leaf for each weight bit."""
-        if self.single_bits is not None:
-            return 0
-        if self.multiplier_kind is MultiplierKind.LUT:
-            return lut_product_latency(self.weight_bits)
-        return MULTIPLIER_LATENCY
-
-    @property
     def pe_latency(self) -> int:
         """Cycles from activations to partial sum; more for several multipliers."""
-        adders = (self.array.multipliers - 1).bit_length()
+        multipliers = self.array.multipliers
         if self.single_bits is not None:
-            adders = count_tree(self.array.multipliers).latency
-        return PE_LATENCY + self.multiply_latency + adders
+            products = count_tree(multipliers).latency
+        elif self.multiplier_kind is MultiplierKind.LUT:
+            products = lut_sum_latency(multipliers * lut_terms(self.weight_bits), PSUM_TERMS)
+        else:
+            products = MULTIPLIER_LATENCY + (multipliers - 1).bit_length()
+        return PE_LATENCY + products
 
     @cached_property
     def drain_delay(self) -> int:

@@ -1,5 +1,7 @@
 """Latencies of the parts of engines, in cycles: the numbers that plan and gateware agree on."""
 
+from math import ceil
+
 from systolith.plan.sizes.partial_products import FACTOR_BITS
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "PE_LATENCY",
     "POOL_LATENCY",
     "PREFETCHED",
+    "PSUM_TERMS",
     "READ_LATENCY",
     "REFILL_LATENCY",
     "ROUNDED_LATENCY",
@@ -28,6 +31,8 @@ __all__ = [
     "THRESHOLD_LATENCY",
     "WEIGH_LATENCY",
     "lut_product_latency",
+    "lut_sum_latency",
+    "lut_terms",
     "multiplier_latency",
     "requantize_latency",
     "threshold_latency",
@@ -50,6 +55,8 @@ PARTS_LATENCY = 1
 """From the products of parts of a wide factor to their sum; multipliers can be far from LUTs."""
 PE_LATENCY = 2
 """From the activations of a PE to its partial sum, without the multiplication."""
+PSUM_TERMS = 2
+"""Terms that a PE whose products are in LUTs adds to its partial sum at once."""
 COLLECT_LATENCY = 1
 """From a column's held result to the requantizer."""
 SUM_LATENCY = 1
@@ -99,9 +106,25 @@ def multiplier_latency(*factor_bits: int) -> int:
     return MULTIPLIER_LATENCY + (PARTS_LATENCY if max(factor_bits) > FACTOR_BITS else 0)
 
 
+def lut_terms(bits: int) -> int:
+    """Terms of a product in LUTs: one for two bits of a factor of `bits`."""
+    return ceil(bits / 2)
+
+
+def lut_sum_latency(terms: int, left: int = 1) -> int:
+    """Cycles from factors until at most `left` sums of their terms are left.
+
+    The terms take a cycle, and each level of a tree of adders another one.
+    """
+    latency = 1
+    while terms > left:
+        terms, latency = ceil(terms / 2), latency + 1
+    return latency
+
+
 def lut_product_latency(bits: int) -> int:
-    """Cycles of a product in LUTs with a factor of `bits`: a level of a tree adds pairs."""
-    return max((bits - 1).bit_length(), 1)
+    """Cycles of a product in LUTs with a factor of `bits`."""
+    return lut_sum_latency(lut_terms(bits))
 
 
 def requantize_latency(factor_bits: int, scale_bits: int, *, rounds_twice: bool = False) -> int:
