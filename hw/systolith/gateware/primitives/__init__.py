@@ -6,6 +6,7 @@ device's cells, with their built-in registers; for others it is plain Verilog.
 
 from systolith.gateware.primitives.gated_sum import GatedSum, sum_gated
 from systolith.gateware.primitives.lut_product import (
+    Term,
     add_in_tree,
     add_to_psum,
     multiply_in_luts,
@@ -22,6 +23,7 @@ __all__ = [
     "Multiplier",
     "Pll",
     "RegisteredRam",
+    "Term",
     "add_in_tree",
     "add_to_psum",
     "choose_pll",

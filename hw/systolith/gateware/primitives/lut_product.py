@@ -82,9 +82,10 @@ def add_to_psum(psum: Value, terms: Sequence[Term]) -> Value:
     end = low.place + len(low.value)
     if low.value.shape().signed or end <= high.place:
         return psum + low.above(0) + high.above(0)
-    below, upper = low.above(0), _extend(high.value, end - high.place + 1)
-    psum = _extend(psum, end + 1)
     meet = end - high.place
+    unsigned = not high.value.shape().signed
+    below, upper = low.above(0), _extend(high.value, max(meet, len(high.value) - 1 + unsigned) + 1)
+    psum = _extend(psum, end + 1)
     three = [(psum[high.place + i], below[high.place + i], upper[i]) for i in range(meet)]
     sums = [a ^ b ^ c for a, b, c in three]
     carries = [a & b | a & c | b & c for a, b, c in three]
