@@ -11,6 +11,8 @@ __all__ = ["size_queues"]
 
 FRAMES = 8
 """Frames that the cycle model evaluates for each choice of depths."""
+GROWTH = 4
+"""Of the steps that look for the least depth of a queue, until one is too far."""
 
 
 def size_queues(graph: StageGraph) -> StageGraph:
@@ -22,7 +24,7 @@ def size_queues(graph: StageGraph) -> StageGraph:
     move helps. No depths reach an earlier end with these places.
 
     The second step sizes each queue. The queues of that run also hold transfers that needlessly run
-    ahead of the slowest stage. Queue by queue, bisection finds the smallest depth at which the last
+    ahead of the slowest stage. Queue by queue, a search finds the smallest depth at which the last
     frame leaves no later. Shallower queues elsewhere never make that depth smaller.
 
     Parameters
@@ -90,15 +92,18 @@ def _reduce(graph: StageGraph, end: int) -> StageGraph:
 
 
 def _least_depth(graph: StageGraph, fork: ForkPlan, branch: int, most: int, end: int) -> int:
-    low, high = DEEP if most >= DEEP else LEAST_DEPTH, most
-    if low < high and not _ends_by(_with(graph, fork.with_depth(branch, most - 1)), end):
-        return most
+    """Search downwards in growing steps, since most queues need nearly all that they use."""
+
+    def suffices(depth: int) -> bool:
+        return _ends_by(_with(graph, fork.with_depth(branch, depth)), end)
+
+    low, high, step = DEEP if most >= DEEP else LEAST_DEPTH, most, 1
     while low < high:
-        middle = (low + high) // 2
-        if _ends_by(_with(graph, fork.with_depth(branch, middle)), end):
-            high = middle
+        middle = max(high - step, (low + high) // 2)
+        if suffices(middle):
+            high, step = middle, GROWTH * step
         else:
-            low = middle + 1
+            low, step = middle + 1, high
     return low
 
 
