@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from systolith.devices import Budget, Resources
 from systolith.plan import PlanError
+from systolith.plan.choose import knapsack
 from systolith.plan.choose.front import Vector
 from systolith.plan.choose.knapsack import minimize_cost
 from systolith.plan.choose.solver import Chooser, choose
@@ -153,6 +154,29 @@ def test_a_knapsack_is_filled_at_the_least_cost(
         chosen = tuple(layer[number] for layer, number in zip(layers, numbers, strict=True))
         assert chosen in fitting
         assert cost(chosen) == min(map(cost, fitting))
+
+
+@pytest.mark.parametrize("patience", [1e-6, 1e-3])
+def test_without_patience_a_choice_keeps_the_limits_all_the_same(
+    patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    layers = [
+        [(int(a), int(b), 4000 - int(a) - int(b)) for a, b in rng.integers(0, 2000, (40, 2))]
+        for _ in range(20)
+    ]
+    limits, costs = {0: 14_000, 1: 14_000}, [0, 1, 1]
+    proven = minimize_cost(layers, limits, costs)
+    monkeypatch.setattr(knapsack, "PATIENCE", patience)
+    chosen, again = (minimize_cost(layers, limits, costs) for _ in range(2))
+    assert chosen is not None and proven is not None
+    assert chosen == again
+    sums = [[layer[n] for n, layer in zip(c, layers, strict=True)] for c in (chosen, proven)]
+    first, best = (np.sum(vectors, axis=0) for vectors in sums)
+    assert first[0] <= limits[0] and first[1] <= limits[1]
+    assert first @ costs >= best @ costs
+    monkeypatch.setattr(knapsack, "PATIENCE", 1e-6)
+    assert minimize_cost(layers, {0: 1, 1: 1}, costs) is None
 
 
 def test_resources_that_only_together_are_too_few_are_named() -> None:
