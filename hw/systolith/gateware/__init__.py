@@ -6,6 +6,7 @@ from systolith.gateware.array.pe import PE, PEShape
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
 from systolith.gateware.array.weight_words import weight_tables
 from systolith.gateware.cells import CellLibrary, Technology, technology_for
+from systolith.gateware.delay import PAYLOAD
 from systolith.gateware.engines.add import AddEngine
 from systolith.gateware.engines.arg_max import ArgMaxEngine
 from systolith.gateware.engines.blocks import BlockEngine
@@ -38,6 +39,7 @@ from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
 
 __all__ = [
     "LOAD_BUS",
+    "PAYLOAD",
     "PE",
     "WEIGHT_LATENCY",
     "AddContents",

@@ -4,7 +4,10 @@ from typing import Any
 
 from amaranth import Module, Signal
 
-__all__ = ["delay", "delay_payload"]
+__all__ = ["PAYLOAD", "delay", "delay_payload"]
+
+PAYLOAD = "systolith_payload"
+"""Attribute of registers without reset: nothing depends on what they hold at power-up."""
 
 
 def delay(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = False) -> Any:
@@ -28,7 +31,10 @@ def delay(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = F
     Value or View of the same shape
     """
     for number in range(1, cycles + 1):
-        register = Signal(value.shape(), name=f"{name}_{number}", reset_less=reset_less)
+        attrs = {PAYLOAD: 1} if reset_less else {}
+        register = Signal(
+            value.shape(), name=f"{name}_{number}", reset_less=reset_less, attrs=attrs
+        )
         m.d.sync += register.eq(value)
         value = register
     return value
