@@ -201,7 +201,7 @@ class PE(wiring.Component):
             yield add_to_psum(psum, add_in_tree(m, terms, "tree", left=PSUM_TERMS))
 
     def _add_products(self, platform: object, m: Module, operands: _Operands) -> Iterator[Value]:
-        """Add the products of multipliers, each of which may multiply for several filters."""
+        """Add the products of multipliers. One multiplier may serve several filters."""
         bits = self.shape.product_bits
         products = []
         for number, (act, weights) in enumerate(operands):

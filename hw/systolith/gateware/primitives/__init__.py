@@ -6,7 +6,7 @@ device's cells, with their built-in registers; for others it is plain Verilog.
 
 from systolith.gateware.primitives.gated_sum import GatedSum, sum_gated
 from systolith.gateware.primitives.lut_product import (
-    Term,
+    ProductTerm,
     add_in_tree,
     add_to_psum,
     multiply_in_luts,
@@ -22,8 +22,8 @@ __all__ = [
     "GowinPll",
     "Multiplier",
     "Pll",
+    "ProductTerm",
     "RegisteredRam",
-    "Term",
     "add_in_tree",
     "add_to_psum",
     "choose_pll",

@@ -10,11 +10,11 @@ from amaranth import C, Cat, Module, Shape, Value
 from systolith.gateware.delay import delay_payload
 from systolith.gateware.primitives.gated_sum import sum_gated
 
-__all__ = ["Term", "add_in_tree", "add_to_psum", "multiply_in_luts", "product_terms"]
+__all__ = ["ProductTerm", "add_in_tree", "add_to_psum", "multiply_in_luts", "product_terms"]
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class ProductTerm:
     """``value * 2 ** place``."""
 
     value: Value
@@ -25,14 +25,16 @@ class Term:
         return self.value.shift_left(self.place - place)
 
 
-def product_terms(platform: object, m: Module, act: Value, weight: Value, name: str) -> list[Term]:
+def product_terms(
+    platform: object, m: Module, act: Value, weight: Value, name: str
+) -> list[ProductTerm]:
     """Split a product into terms: the activation times two bits of the weight each.
 
     The weight's highest bit has a negative value.
 
     Returns
     -------
-    list of Term
+    list of ProductTerm
         ``plan.lut_terms(len(weight))`` terms, one cycle late; their sum is the product.
     """
     terms = []
@@ -51,11 +53,13 @@ def product_terms(platform: object, m: Module, act: Value, weight: Value, name: 
             shape = Shape(len(act) + 1, signed=True)
             pair = (C(0), C(0)), (act, low)
             value = sum_gated(platform, m, label, *pair, shape, negative=True)
-        terms.append(Term(delay_payload(m, value, 1, name), place))
+        terms.append(ProductTerm(delay_payload(m, value, 1, name), place))
     return terms
 
 
-def add_in_tree(m: Module, terms: Sequence[Term], name: str, *, left: int = 1) -> list[Term]:
+def add_in_tree(
+    m: Module, terms: Sequence[ProductTerm], name: str, *, left: int = 1
+) -> list[ProductTerm]:
     """Add terms in pairs, with a register after each level, until at most `left` are left."""
     while len(terms) > left:
         pairs = [terms[first : first + 2] for first in range(0, len(terms), 2)]
@@ -63,14 +67,14 @@ def add_in_tree(m: Module, terms: Sequence[Term], name: str, *, left: int = 1) -
     return list(terms)
 
 
-def _delayed_sum(m: Module, terms: Sequence[Term], name: str) -> Term:
+def _delayed_sum(m: Module, terms: Sequence[ProductTerm], name: str) -> ProductTerm:
     place = min(term.place for term in terms)
     first, *others = (term.above(place) for term in terms)
     total = first + others[0] if others else first
-    return Term(delay_payload(m, total, 1, name), place)
+    return ProductTerm(delay_payload(m, total, 1, name), place)
 
 
-def add_to_psum(psum: Value, terms: Sequence[Term]) -> Value:
+def add_to_psum(psum: Value, terms: Sequence[ProductTerm]) -> Value:
     """Add at most ``plan.PSUM_TERMS`` terms to a partial sum with one carry chain, at once.
 
     Where three bits meet, full adders leave two for the chain.

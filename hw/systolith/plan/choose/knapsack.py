@@ -31,7 +31,7 @@ def minimize_cost(
 ) -> list[int] | None:
     """Choose the number of a vector for each layer, so that sums keep the limits at least cost.
 
-    Within :data:`PATIENCE`, that is. The choice is the same on each run.
+    After :data:`PATIENCE`, the best choice found so far is taken. It is the same on each run.
 
     Parameters
     ----------

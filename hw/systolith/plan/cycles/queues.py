@@ -92,7 +92,7 @@ def _reduce(graph: StageGraph, end: int) -> StageGraph:
 
 
 def _least_depth(graph: StageGraph, fork: ForkPlan, branch: int, most: int, end: int) -> int:
-    """Search downwards in growing steps, since most queues need nearly all that they use."""
+    """Search downwards in growing steps, then bisect: most queues need nearly all they use."""
 
     def suffices(depth: int) -> bool:
         return _ends_by(_with(graph, fork.with_depth(branch, depth)), end)

@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.gateware.primitives import Term, add_in_tree, add_to_psum, product_terms
+from systolith.gateware.primitives import ProductTerm, add_in_tree, add_to_psum, product_terms
 from systolith.plan import lut_sum_latency, lut_terms
 
 WIDTHS = st.integers(1, 14)
@@ -35,7 +35,7 @@ def test_a_partial_sum_takes_any_two_terms(
     shapes = [Shape(bits, signed) for bits, signed, _ in addends]
     psum, values = Signal(Shape(psum_bits, True)), [Signal(shape) for shape in shapes]
     places = [place for *_, place in addends]
-    terms = [Term(value, place) for value, place in zip(values, places, strict=True)]
+    terms = [ProductTerm(value, place) for value, place in zip(values, places, strict=True)]
     m, o = Module(), Signal(Shape(psum_bits, True))
     m.d.comb += o.eq(add_to_psum(psum, terms)[:psum_bits])
 
